@@ -1,0 +1,84 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#pragma once
+
+/* core/catalog.h: which tables the workspace has, the columns of each, and how they come and go.
+ *
+ * Read from the system catalogs on every call: nothing is cached here, fs/cache.c does that.
+ * Any thread may call; each call may ask the server and so may block.
+ */
+
+#include "core/transport.h"
+
+#define LAKE_CATALOG_NAME_MAX_BYTES 63 /* NAMEDATALEN - 1 */
+
+typedef enum { LAKE_TABLE_TABLE, LAKE_TABLE_VIEW } LakeTableKind;
+
+typedef struct {
+    char *name;
+    LakeTableKind kind;
+    gboolean takes_files;   /* has file_id, or nothing but id */
+    gint64 last_ingest_us;  /* UNIX epoch; 0: never */
+} LakeTableName;
+
+typedef struct {
+    char *name;
+    char *sql_type; /* as format_type() writes it */
+    LakeType type;
+    gboolean is_nullable;
+    int key_position; /* 1-based place in the primary key, 0: not in it */
+    gboolean is_media; /* bytea or a domain over it */
+} LakeTableColumn;
+
+typedef struct {
+    char *name;
+    LakeTableKind kind;
+    GPtrArray *columns; /* of LakeTableColumn, in order */
+} LakeTable;
+
+void lake_table_free(LakeTable *table);
+G_DEFINE_AUTOPTR_CLEANUP_FUNC(LakeTable, lake_table_free)
+const LakeTableColumn *lake_table_column(const LakeTable *table, const char *name);
+
+typedef struct LakeCatalog LakeCatalog; /* transport + schema; part of the workspace */
+
+/* Makes the schema and the ledger where they are missing, unless read_only.
+ *   NOT_FOUND (class WORKSPACE)  read_only and no such schema */
+LakeCatalog *lake_catalog_open(LakeTransport *transport, const char *schema, gboolean read_only,
+    GCancellable *cancellable, GError **error);
+void lake_catalog_free(LakeCatalog *catalog);
+G_DEFINE_AUTOPTR_CLEANUP_FUNC(LakeCatalog, lake_catalog_free)
+
+/* All tables and views that are shown, of LakeTableName, sorted by name (bytewise). */
+GPtrArray *lake_catalog_list(LakeCatalog *catalog, GCancellable *cancellable, GError **error);
+
+/* One table by its exact name, or NULL: NOT_FOUND, OFFLINE … */
+LakeTable *lake_catalog_find(
+    LakeCatalog *catalog, const char *name, GCancellable *cancellable, GError **error);
+
+/* An empty table with the id column only.
+ *   EXISTS, LONG_NAME (over 63 bytes), BAD_NAME (not UTF-8, or reserved for the ledger) */
+gboolean lake_catalog_create(
+    LakeCatalog *catalog, const char *name, GCancellable *cancellable, GError **error);
+
+/* Drops a table (or view), its indexes and its ledger entries in one transaction.
+ *   NOT_FOUND; BAD_INPUT when other objects depend on it, with their names */
+gboolean lake_catalog_drop(
+    LakeCatalog *catalog, const char *name, GCancellable *cancellable, GError **error);
+
+/* EXISTS when new_name is taken. Ledger entries follow, in the same transaction. */
+gboolean lake_catalog_rename(LakeCatalog *catalog, const char *name, const char *new_name,
+    GCancellable *cancellable, GError **error);
+
+/* What info.json says, as JSON text; caller frees. */
+char *lake_catalog_info(
+    LakeCatalog *catalog, const char *name, GCancellable *cancellable, GError **error);
+
+/* Number of rows, exact. -1: error. */
+gint64 lake_catalog_count(
+    LakeCatalog *catalog, const char *name, GCancellable *cancellable, GError **error);
+
+/* dataset_path of the specification: <root>/<workspace>/<table>; caller frees. */
+char *lake_catalog_dataset_path(LakeCatalog *catalog, const char *name);
+
+/* "schema"."name", quoted; caller frees. */
+char *lake_catalog_qualify(LakeCatalog *catalog, const char *name);

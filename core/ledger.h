@@ -1,0 +1,78 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#pragma once
+
+/* core/ledger.h: what was ingested: one entry per file and per folder of a drop zone.
+ *
+ * A table of the workspace, so that an entry and its rows commit together. Its key is (table,
+ * folder, name): listing a folder and finding a file are both one index scan.
+ * Any thread may call; each call may block on the server.
+ */
+
+#include "core/catalog.h"
+
+#define LAKE_LEDGER_TABLE "deeplakefs_ledger"
+
+/* What chmod, chown, utimens and setxattr set. */
+typedef struct {
+    guint32 mode; /* permission bits and the file type, as st_mode */
+    guint32 uid, gid;
+    gint64 mtime_ns; /* UNIX epoch */
+} LakeFileAttributes;
+
+typedef struct {
+    char *path;      /* below the drop zone; "" is the zone itself */
+    char *name;      /* last part of path */
+    gboolean is_folder;
+    char *file_id;   /* UUID; NULL for a folder */
+    char *kind;      /* "text", "other" …; NULL for a folder */
+    gint64 size_bytes;
+    LakeFileAttributes attributes;
+    char *content_hash; /* SHA-256, hexadecimal */
+    gint64 n_rows;
+    char *encoding;  /* of text: "UTF-8" …; else NULL */
+    char *settings;  /* JSON of the sizes used, as jsonb writes it */
+    char *xattrs;    /* JSON object of user.* attributes, base64 values; NULL: none */
+} LakeLedgerEntry;
+
+LakeLedgerEntry *lake_ledger_entry_new(const char *path);
+LakeLedgerEntry *lake_ledger_entry_copy(const LakeLedgerEntry *entry);
+void lake_ledger_entry_free(LakeLedgerEntry *entry);
+G_DEFINE_AUTOPTR_CLEANUP_FUNC(LakeLedgerEntry, lake_ledger_entry_free)
+
+/* Entries directly in folder ("" is the zone's top) with a name after `after` (NULL: from the
+ * start), sorted bytewise, at most `limit`. Of LakeLedgerEntry. */
+GPtrArray *lake_ledger_list(LakeCatalog *catalog, const char *table, const char *folder,
+    const char *after, guint limit, GCancellable *cancellable, GError **error);
+
+/* NULL with NOT_FOUND when there is none. */
+LakeLedgerEntry *lake_ledger_find(LakeCatalog *catalog, const char *table, const char *path,
+    GCancellable *cancellable, GError **error);
+
+/* Drop zones that are known though their table may not exist: names, of char*. */
+GPtrArray *lake_ledger_zones(LakeCatalog *catalog, GCancellable *cancellable, GError **error);
+
+/* Adds a folder (path "" opens a drop zone). EXISTS when there is an entry. */
+gboolean lake_ledger_add_folder(LakeCatalog *catalog, const char *table, const char *path,
+    const LakeFileAttributes *attributes, GCancellable *cancellable, GError **error);
+
+/* Sets attributes and xattrs of a file or folder; a zone without an entry gets one. */
+gboolean lake_ledger_set_attributes(LakeCatalog *catalog, const char *table, const char *path,
+    const LakeFileAttributes *attributes, const char *xattrs, GCancellable *cancellable,
+    GError **error);
+
+/* Deletes a file's rows and entry, in one transaction. NOT_FOUND. */
+gboolean lake_ledger_remove_file(LakeCatalog *catalog, const char *table, const char *path,
+    GCancellable *cancellable, GError **error);
+
+/* Deletes a folder's entry. NOT_EMPTY when anything lies in it. */
+gboolean lake_ledger_remove_folder(LakeCatalog *catalog, const char *table, const char *path,
+    GCancellable *cancellable, GError **error);
+
+/* Renames a file or folder within its drop zone, with everything below it; a file that new_path
+ * named is removed, rows and all, in the same transaction. */
+gboolean lake_ledger_rename(LakeCatalog *catalog, const char *table, const char *path,
+    const char *new_path, GCancellable *cancellable, GError **error);
+
+/* TRUE when file_id is in the ledger: did a commit whose answer was lost happen? */
+gboolean lake_ledger_has_file_id(LakeCatalog *catalog, const char *table, const char *file_id,
+    gboolean *ret_found, GCancellable *cancellable, GError **error);

@@ -1,0 +1,62 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#pragma once
+
+/* core/query.h: a user's SQL in, a result as JSON out. Any thread; each call may block.
+ */
+
+#include "core/catalog.h"
+
+#define LAKE_QUERY_MAX_BYTES (1024 * 1024)
+
+typedef struct {
+    char *sql;             /* with its comments */
+    GPtrArray *parameters; /* of char*, text form; NULL elements are SQL NULL */
+} LakeQuery;
+
+/* From the text of a .sql file: leading lines `-- $1 = "abc"` give parameters as JSON values (string,
+ * number, true, false, null; arrays and objects travel as their JSON text, except that an array of
+ * numbers becomes a PostgreSQL array literal, so that $1::float4[] works).
+ *   BAD_INPUT  empty, over LAKE_QUERY_MAX_BYTES, not UTF-8, NUL, a parameter that is no JSON, a gap
+ *              in the numbers; the message has the line */
+LakeQuery *lake_query_parse(const char *text, gsize n_bytes, GError **error);
+/* From SQL and parameters in text form (the command line's); values are copied. */
+LakeQuery *lake_query_new(const char *sql, const char *const *parameters, guint n_parameters);
+void lake_query_free(LakeQuery *query);
+G_DEFINE_AUTOPTR_CLEANUP_FUNC(LakeQuery, lake_query_free)
+
+typedef enum {
+    LAKE_QUERY_JSON,  /* an array, one object per row, one row per line; no rows is [] */
+    LAKE_QUERY_JSONL, /* one object per line */
+} LakeQueryFormat;
+
+typedef enum {
+    LAKE_QUERY_READ_ONLY,     /* READ_ONLY when the statement would change data */
+    LAKE_QUERY_MAY_CHANGE,    /* tried read-only first; run once more, for real, when it would change */
+} LakeQueryMode;
+
+typedef struct {
+    LakeQueryFormat format;
+    LakeQueryMode mode;
+    gint64 timeout_ms;       /* TIMED_OUT beyond it */
+    gint64 max_result_bytes; /* TOO_BIG beyond it */
+} LakeQueryOptions;
+
+typedef struct {
+    gboolean changed_data;
+    gint64 n_rows;     /* returned */
+    gint64 n_affected; /* inserted, updated, deleted */
+} LakeQueryOutcome;
+
+/* Runs one statement and writes its result to the end of `into`. A statement that returns no rows
+ * gives [] . More than one statement: BAD_INPUT. */
+gboolean lake_query_run(LakeCatalog *catalog, const LakeQuery *query,
+    const LakeQueryOptions *options, LakeSpool *into, LakeQueryOutcome *ret_outcome,
+    GCancellable *cancellable, GError **error);
+
+/* The query that a table's query.sql is until someone writes it: SELECT of all columns but media, by
+ * key, LIMIT 100. table NULL: the list of tables with their row counts. Caller frees. */
+char *lake_query_default(
+    LakeCatalog *catalog, const char *table, GCancellable *cancellable, GError **error);
+
+/* {"error":{"class","sqlstate","message","detail","hint","position"}} and a newline; caller frees. */
+char *lake_query_error_json(const GError *error);

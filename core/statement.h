@@ -1,0 +1,45 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#pragma once
+
+/* core/statement.h: one SQL statement with its parameters, independent of how it travels.
+ *
+ * Built and run by one thread.
+ */
+
+#include "core/rows.h"
+
+typedef enum {
+    LAKE_PARAMETER_TEXT,  /* any type's text form; the server infers the type; NULL is SQL NULL */
+    LAKE_PARAMETER_BYTES, /* bytea */
+    LAKE_PARAMETER_ARRAY, /* one column of rows as a one-dimensional array */
+} LakeParameterKind;
+
+typedef struct {
+    LakeParameterKind kind;
+    char *text;         /* owned */
+    GBytes *bytes;      /* owned */
+    const LakeRows *rows; /* borrowed until the statement has run */
+    guint column;
+} LakeParameter;
+
+typedef struct {
+    char *sql;
+    GArray *parameters; /* of LakeParameter; $1 is the first */
+    gboolean is_prepared; /* worth keeping on the connection: the text comes again and again */
+} LakeStatement;
+
+LakeStatement *lake_statement_new(const char *sql);
+/* Formats sql; identifiers go through lake_statement_quote first. */
+LakeStatement *lake_statement_new_printf(const char *format, ...) G_GNUC_PRINTF(1, 2);
+void lake_statement_free(LakeStatement *statement);
+G_DEFINE_AUTOPTR_CLEANUP_FUNC(LakeStatement, lake_statement_free)
+
+void lake_statement_add_text(LakeStatement *statement, const char *text);
+void lake_statement_add_int64(LakeStatement *statement, gint64 value);
+void lake_statement_add_bytes(LakeStatement *statement, GBytes *bytes);
+void lake_statement_add_array(LakeStatement *statement, const LakeRows *rows, guint column);
+
+/* name as a quoted identifier; caller frees. */
+char *lake_statement_quote(const char *name);
+/* value as a string literal; caller frees. For DDL, which takes no parameters. */
+char *lake_statement_literal(const char *value);

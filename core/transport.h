@@ -1,0 +1,86 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#pragma once
+
+/* core/transport.h: one face over the ways to a server: PostgreSQL directly (core/pg/transport.c)
+ * and, later, a service that takes SQL over HTTP.
+ *
+ * Every call borrows a connection until it returns and may block: never the FUSE loop. Any thread.
+ * Each can fail with OFFLINE (not reached; the statement may or may not have run when
+ * lake_transport_is_unsure says so), BUSY (no connection became free in time), CANCELLED, TIMED_OUT
+ * and whatever the server says. A cancelled call cancels on the server too.
+ */
+
+#include "core/result.h"
+#include "core/statement.h"
+#include <gio/gio.h>
+
+typedef struct LakeTransport LakeTransport;
+
+/* Whose turn it is: INTERACTIVE calls (lookups, listings) always find a connection that BULK calls
+ * (ingest, users' queries) cannot take. */
+typedef enum {
+    LAKE_TRANSPORT_INTERACTIVE,
+    LAKE_TRANSPORT_BULK,
+} LakeTransportUse;
+
+void lake_transport_free(LakeTransport *transport);
+G_DEFINE_AUTOPTR_CLEANUP_FUNC(LakeTransport, lake_transport_free)
+
+/* Runs one statement in its own transaction. Prepared ones cost one round trip. */
+LakeResult *lake_transport_run(LakeTransport *transport, LakeTransportUse use,
+    LakeStatement *statement, GCancellable *cancellable, GError **error);
+
+/* Runs all in one transaction and one round trip; the result is that of the last. On an error none
+ * has happened. */
+LakeResult *lake_transport_run_all(LakeTransport *transport, LakeTransportUse use,
+    LakeStatement *const *statements, guint n_statements, GCancellable *cancellable,
+    GError **error);
+
+/* A query whose rows are handed over as they come. */
+typedef struct {
+    gboolean is_read_only;  /* in a READ ONLY transaction: 25006 (READ_ONLY) when it would change */
+    gint64 timeout_ms;      /* 0: none */
+} LakeStreamOptions;
+
+typedef struct {
+    /* Once, before the first row, and also when there are none. */
+    gboolean (*begin)(const LakeResult *columns, gpointer user_data, GError **error);
+    /* rows holds one row; borrowed for the call. */
+    gboolean (*row)(const LakeResult *row, gpointer user_data, GError **error);
+} LakeStreamSink;
+
+gboolean lake_transport_stream(LakeTransport *transport, LakeStatement *statement,
+    const LakeStreamOptions *options, const LakeStreamSink *sink, gpointer user_data,
+    gint64 *ret_n_affected, GCancellable *cancellable, GError **error);
+
+/* A transaction held open over several calls, on one connection: BEGIN when it is opened. */
+typedef struct LakeTransaction LakeTransaction;
+
+LakeTransaction *lake_transport_begin(LakeTransport *transport, LakeTransportUse use,
+    GCancellable *cancellable, GError **error);
+LakeResult *lake_transaction_run(LakeTransaction *transaction, LakeStatement *statement,
+    GCancellable *cancellable, GError **error);
+/* Rows into table (quoted, schema-qualified) by COPY BINARY: begin, any number of rows, end. */
+gboolean lake_transaction_copy_begin(LakeTransaction *transaction, const char *table,
+    const LakeColumn *columns, guint n_columns, GCancellable *cancellable, GError **error);
+gboolean lake_transaction_copy_rows(LakeTransaction *transaction, const LakeRows *rows,
+    GCancellable *cancellable, GError **error);
+gboolean lake_transaction_copy_end(
+    LakeTransaction *transaction, GCancellable *cancellable, GError **error);
+/* Ends it well. After an OFFLINE error here the outcome is unknown: ask the ledger. */
+gboolean lake_transaction_commit(
+    LakeTransaction *transaction, GCancellable *cancellable, GError **error);
+/* Rolls back what was not committed, frees, gives the connection back. NULL is allowed. */
+void lake_transaction_free(LakeTransaction *transaction);
+G_DEFINE_AUTOPTR_CLEANUP_FUNC(LakeTransaction, lake_transaction_free)
+
+/* For status.json. */
+typedef struct {
+    guint n_open, n_in_use, n_max;
+    char server_version[64]; /* empty until a connection was made */
+} LakeTransportStatus;
+
+void lake_transport_status(LakeTransport *transport, LakeTransportStatus *ret_status);
+
+/* "embedded" or "postgresql". */
+const char *lake_transport_name(LakeTransport *transport);
