@@ -48,6 +48,9 @@ LakeCatalog *lake_catalog_open(LakeTransport *transport, const char *schema, gbo
 void lake_catalog_free(LakeCatalog *catalog);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(LakeCatalog, lake_catalog_free)
 
+LakeTransport *lake_catalog_transport(LakeCatalog *catalog);
+const char *lake_catalog_schema(LakeCatalog *catalog);
+
 /* All tables and views that are shown, of LakeTableName, sorted by name (bytewise). */
 GPtrArray *lake_catalog_list(LakeCatalog *catalog, GCancellable *cancellable, GError **error);
 

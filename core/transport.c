@@ -1,1 +1,96 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+#include "core/transport.h"
+
+void
+lake_transport_free(LakeTransport *transport)
+{
+    if (transport)
+        transport->class->free(transport);
+}
+
+LakeResult *
+lake_transport_run(LakeTransport *transport, LakeTransportUse use, LakeStatement *statement,
+    GCancellable *cancellable, GError **error)
+{
+    return transport->class->run(transport, use, statement, cancellable, error);
+}
+
+LakeResult *
+lake_transport_run_all(LakeTransport *transport, LakeTransportUse use,
+    LakeStatement *const *statements, guint n_statements, GCancellable *cancellable,
+    GError **error)
+{
+    return transport->class->run_all(
+        transport, use, statements, n_statements, cancellable, error);
+}
+
+gboolean
+lake_transport_stream(LakeTransport *transport, LakeStatement *statement,
+    const LakeStreamOptions *options, const LakeStreamSink *sink, gpointer user_data,
+    gint64 *ret_n_affected, GCancellable *cancellable, GError **error)
+{
+    return transport->class->stream(
+        transport, statement, options, sink, user_data, ret_n_affected, cancellable, error);
+}
+
+LakeTransaction *
+lake_transport_begin(
+    LakeTransport *transport, LakeTransportUse use, GCancellable *cancellable, GError **error)
+{
+    return transport->class->begin(transport, use, cancellable, error);
+}
+
+LakeResult *
+lake_transaction_run(LakeTransaction *transaction, LakeStatement *statement,
+    GCancellable *cancellable, GError **error)
+{
+    return transaction->class->run(transaction, statement, cancellable, error);
+}
+
+gboolean
+lake_transaction_copy_begin(LakeTransaction *transaction, const char *table,
+    const LakeColumn *columns, guint n_columns, GCancellable *cancellable, GError **error)
+{
+    return transaction->class->copy_begin(
+        transaction, table, columns, n_columns, cancellable, error);
+}
+
+gboolean
+lake_transaction_copy_rows(LakeTransaction *transaction, const LakeRows *rows,
+    GCancellable *cancellable, GError **error)
+{
+    return transaction->class->copy_rows(transaction, rows, cancellable, error);
+}
+
+gboolean
+lake_transaction_copy_end(
+    LakeTransaction *transaction, GCancellable *cancellable, GError **error)
+{
+    return transaction->class->copy_end(transaction, cancellable, error);
+}
+
+gboolean
+lake_transaction_commit(
+    LakeTransaction *transaction, GCancellable *cancellable, GError **error)
+{
+    return transaction->class->commit(transaction, cancellable, error);
+}
+
+void
+lake_transaction_free(LakeTransaction *transaction)
+{
+    if (transaction)
+        transaction->class->free(transaction);
+}
+
+void
+lake_transport_status(LakeTransport *transport, LakeTransportStatus *ret_status)
+{
+    transport->class->status(transport, ret_status);
+}
+
+const char *
+lake_transport_name(LakeTransport *transport)
+{
+    return transport->class->name;
+}

@@ -5,8 +5,8 @@
  * and, later, a service that takes SQL over HTTP.
  *
  * Every call borrows a connection until it returns and may block: never the FUSE loop. Any thread.
- * Each can fail with OFFLINE (not reached; the statement may or may not have run when
- * lake_transport_is_unsure says so), BUSY (no connection became free in time), CANCELLED, TIMED_OUT
+ * Each can fail with OFFLINE (not reached, or lost on the way: then a change may have happened, and
+ * whoever must know asks the ledger), BUSY (no connection became free in time), CANCELLED, TIMED_OUT
  * and whatever the server says. A cancelled call cancels on the server too.
  */
 
@@ -84,3 +84,42 @@ void lake_transport_status(LakeTransport *transport, LakeTransportStatus *ret_st
 
 /* "embedded" or "postgresql". */
 const char *lake_transport_name(LakeTransport *transport);
+
+/* For those who implement one: core/transport.c only forwards to these. */
+typedef struct {
+    const char *name;
+    void (*free)(LakeTransport *transport);
+    LakeResult *(*run)(LakeTransport *transport, LakeTransportUse use, LakeStatement *statement,
+        GCancellable *cancellable, GError **error);
+    LakeResult *(*run_all)(LakeTransport *transport, LakeTransportUse use,
+        LakeStatement *const *statements, guint n_statements, GCancellable *cancellable,
+        GError **error);
+    gboolean (*stream)(LakeTransport *transport, LakeStatement *statement,
+        const LakeStreamOptions *options, const LakeStreamSink *sink, gpointer user_data,
+        gint64 *ret_n_affected, GCancellable *cancellable, GError **error);
+    LakeTransaction *(*begin)(LakeTransport *transport, LakeTransportUse use,
+        GCancellable *cancellable, GError **error);
+    void (*status)(LakeTransport *transport, LakeTransportStatus *ret_status);
+} LakeTransportClass;
+
+typedef struct {
+    LakeResult *(*run)(LakeTransaction *transaction, LakeStatement *statement,
+        GCancellable *cancellable, GError **error);
+    gboolean (*copy_begin)(LakeTransaction *transaction, const char *table,
+        const LakeColumn *columns, guint n_columns, GCancellable *cancellable, GError **error);
+    gboolean (*copy_rows)(LakeTransaction *transaction, const LakeRows *rows,
+        GCancellable *cancellable, GError **error);
+    gboolean (*copy_end)(
+        LakeTransaction *transaction, GCancellable *cancellable, GError **error);
+    gboolean (*commit)(
+        LakeTransaction *transaction, GCancellable *cancellable, GError **error);
+    void (*free)(LakeTransaction *transaction);
+} LakeTransactionClass;
+
+/* First member of every implementation. */
+struct LakeTransport {
+    const LakeTransportClass *class;
+};
+struct LakeTransaction {
+    const LakeTransactionClass *class;
+};

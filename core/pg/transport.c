@@ -1,1 +1,246 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+#include "core/pg.h"
+#include "core/pg/copy.h"
+#include "core/pg/pool.h"
+#include "core/pg/run.h"
+
+typedef struct {
+    LakeTransport base;
+    LakePgPool *pool;
+} PgTransport;
+
+typedef struct {
+    LakeTransaction base;
+    LakePgPool *pool;
+    LakeTransportUse use;
+    LakePgConnection *connection;
+} PgTransaction;
+
+static LakePgPool *
+pool_of(LakeTransport *transport)
+{
+    return ((PgTransport *)transport)->pool;
+}
+
+static LakePgConnection *
+connection_of(LakeTransaction *transaction)
+{
+    return ((PgTransaction *)transaction)->connection;
+}
+
+static void
+transport_free(LakeTransport *transport)
+{
+    lake_pg_pool_free(pool_of(transport));
+    g_free(transport);
+}
+
+static LakeResult *
+transport_run(LakeTransport *transport, LakeTransportUse use, LakeStatement *statement,
+    GCancellable *cancellable, GError **error)
+{
+    LakePgPool *pool = pool_of(transport);
+    LakePgConnection *connection = lake_pg_pool_borrow(pool, use, cancellable, error);
+    if (!connection)
+        return NULL;
+
+    LakeResult *result = lake_pg_run(connection, statement, cancellable, error);
+    lake_pg_pool_give_back(pool, use, connection);
+    return result;
+}
+
+static LakeResult *
+transport_run_all(LakeTransport *transport, LakeTransportUse use,
+    LakeStatement *const *statements, guint n_statements, GCancellable *cancellable,
+    GError **error)
+{
+    LakePgPool *pool = pool_of(transport);
+    LakePgConnection *connection = lake_pg_pool_borrow(pool, use, cancellable, error);
+    if (!connection)
+        return NULL;
+
+    LakeResult *result =
+        lake_pg_run_all(connection, statements, n_statements, cancellable, error);
+    lake_pg_pool_give_back(pool, use, connection);
+    return result;
+}
+
+/* In a READ ONLY transaction: rolled back at the end, so that even a SET of the user's is undone. */
+static gboolean
+stream_reading(LakePgConnection *connection, LakeStatement *statement,
+    const LakeStreamOptions *options, const LakeStreamSink *sink, gpointer user_data,
+    gint64 *ret_n_affected, GCancellable *cancellable, GError **error)
+{
+    g_autofree char *begin =
+        g_strdup_printf("BEGIN READ ONLY; SET LOCAL statement_timeout = %" G_GINT64_FORMAT,
+            options->timeout_ms);
+    g_autoptr(GError) failure = NULL;
+
+    if (!lake_pg_connection_command(connection, begin, cancellable, error))
+        return FALSE;
+    gboolean is_good = lake_pg_run_rows(
+        connection, statement, sink, user_data, ret_n_affected, cancellable, &failure);
+    if (!connection->is_spent)
+        (void)lake_pg_connection_command(connection, "ROLLBACK", NULL, NULL);
+    if (is_good)
+        return TRUE;
+
+    /* VACUUM and the like cannot run in any transaction (25001), a procedure that commits not in
+     * ours (2D000): both change data, which is what the caller wants to know. */
+    const LakeErrorFacts *facts = lake_error_facts(failure);
+    if (facts && (g_strcmp0(facts->sqlstate, "25001") == 0 ||
+                     g_strcmp0(facts->sqlstate, "2D000") == 0))
+        failure->code = LAKE_ERROR_READ_ONLY;
+    g_propagate_error(error, g_steal_pointer(&failure));
+    return FALSE;
+}
+
+/* Without a transaction block around it, and on a connection that is closed afterwards: whatever the
+ * statement did to the session (SET, LISTEN, temporary tables, locks) goes with it. */
+static gboolean
+stream_changing(LakePgConnection *connection, LakeStatement *statement,
+    const LakeStreamOptions *options, const LakeStreamSink *sink, gpointer user_data,
+    gint64 *ret_n_affected, GCancellable *cancellable, GError **error)
+{
+    g_autofree char *set_up = g_strdup_printf(
+        "SET synchronous_commit = on; SET statement_timeout = %" G_GINT64_FORMAT,
+        options->timeout_ms);
+
+    if (!lake_pg_connection_command(connection, set_up, cancellable, error))
+        return FALSE;
+    gboolean is_good = lake_pg_run_rows(
+        connection, statement, sink, user_data, ret_n_affected, cancellable, error);
+    connection->is_spent = TRUE;
+    return is_good;
+}
+
+static gboolean
+transport_stream(LakeTransport *transport, LakeStatement *statement,
+    const LakeStreamOptions *options, const LakeStreamSink *sink, gpointer user_data,
+    gint64 *ret_n_affected, GCancellable *cancellable, GError **error)
+{
+    LakePgPool *pool = pool_of(transport);
+    LakePgConnection *connection =
+        lake_pg_pool_borrow(pool, LAKE_TRANSPORT_BULK, cancellable, error);
+    if (!connection)
+        return FALSE;
+
+    gboolean is_good = (options->is_read_only ? stream_reading : stream_changing)(connection,
+        statement, options, sink, user_data, ret_n_affected, cancellable, error);
+    lake_pg_pool_give_back(pool, LAKE_TRANSPORT_BULK, connection);
+    return is_good;
+}
+
+static LakeResult *
+transaction_run(LakeTransaction *transaction, LakeStatement *statement,
+    GCancellable *cancellable, GError **error)
+{
+    return lake_pg_run(connection_of(transaction), statement, cancellable, error);
+}
+
+static gboolean
+transaction_copy_begin(LakeTransaction *transaction, const char *table,
+    const LakeColumn *columns, guint n_columns, GCancellable *cancellable, GError **error)
+{
+    return lake_pg_copy_begin(
+        connection_of(transaction), table, columns, n_columns, cancellable, error);
+}
+
+static gboolean
+transaction_copy_rows(LakeTransaction *transaction, const LakeRows *rows,
+    GCancellable *cancellable, GError **error)
+{
+    return lake_pg_copy_rows(connection_of(transaction), rows, cancellable, error);
+}
+
+static gboolean
+transaction_copy_end(LakeTransaction *transaction, GCancellable *cancellable, GError **error)
+{
+    return lake_pg_copy_end(connection_of(transaction), cancellable, error);
+}
+
+static gboolean
+transaction_commit(LakeTransaction *transaction, GCancellable *cancellable, GError **error)
+{
+    return lake_pg_connection_command(connection_of(transaction), "COMMIT", cancellable, error);
+}
+
+static void
+transaction_free(LakeTransaction *transaction)
+{
+    PgTransaction *own = (PgTransaction *)transaction;
+
+    /* Anything but idle means that it was not committed; the server rolls back as the line closes,
+     * which is quicker than asking when a COPY is under way. */
+    if (!own->connection->is_spent && !own->connection->is_cancelled &&
+        PQtransactionStatus(own->connection->libpq) != PQTRANS_IDLE)
+        (void)lake_pg_connection_command(own->connection, "ROLLBACK", NULL, NULL);
+    lake_pg_pool_give_back(own->pool, own->use, own->connection);
+    g_free(own);
+}
+
+static const LakeTransactionClass transaction_class = {
+    .run = transaction_run,
+    .copy_begin = transaction_copy_begin,
+    .copy_rows = transaction_copy_rows,
+    .copy_end = transaction_copy_end,
+    .commit = transaction_commit,
+    .free = transaction_free,
+};
+
+static LakeTransaction *
+transport_begin(
+    LakeTransport *transport, LakeTransportUse use, GCancellable *cancellable, GError **error)
+{
+    LakePgPool *pool = pool_of(transport);
+    LakePgConnection *connection = lake_pg_pool_borrow(pool, use, cancellable, error);
+    if (!connection)
+        return NULL;
+    if (!lake_pg_connection_command(connection, "BEGIN", cancellable, error)) {
+        lake_pg_pool_give_back(pool, use, connection);
+        return NULL;
+    }
+
+    PgTransaction *transaction = g_new0(PgTransaction, 1);
+    transaction->base.class = &transaction_class;
+    transaction->pool = pool;
+    transaction->use = use;
+    transaction->connection = connection;
+    return &transaction->base;
+}
+
+static void
+transport_status(LakeTransport *transport, LakeTransportStatus *ret_status)
+{
+    lake_pg_pool_status(pool_of(transport), ret_status);
+}
+
+static const LakeTransportClass embedded_class = {
+    .name = "embedded",
+    .free = transport_free,
+    .run = transport_run,
+    .run_all = transport_run_all,
+    .stream = transport_stream,
+    .begin = transport_begin,
+    .status = transport_status,
+};
+
+static const LakeTransportClass postgresql_class = {
+    .name = "postgresql",
+    .free = transport_free,
+    .run = transport_run,
+    .run_all = transport_run_all,
+    .stream = transport_stream,
+    .begin = transport_begin,
+    .status = transport_status,
+};
+
+LakeTransport *
+lake_pg_transport_new(const LakePgOptions *options)
+{
+    PgTransport *transport = g_new0(PgTransport, 1);
+
+    transport->base.class = options->is_embedded ? &embedded_class : &postgresql_class;
+    transport->pool = lake_pg_pool_new(options);
+    return &transport->base;
+}
