@@ -16,8 +16,7 @@ typedef enum { LAKE_TABLE_TABLE, LAKE_TABLE_VIEW } LakeTableKind;
 typedef struct {
     char *name;
     LakeTableKind kind;
-    gboolean takes_files;   /* has file_id, or nothing but id */
-    gint64 last_ingest_us;  /* UNIX epoch; 0: never */
+    gboolean takes_files; /* has file_id, or nothing but id */
 } LakeTableName;
 
 typedef struct {
@@ -85,3 +84,9 @@ char *lake_catalog_dataset_path(LakeCatalog *catalog, const char *name);
 
 /* "schema"."name", quoted; caller frees. */
 char *lake_catalog_qualify(LakeCatalog *catalog, const char *name);
+
+/* "schema".deeplakefs_ledger, quoted; borrowed. */
+const char *lake_catalog_ledger(LakeCatalog *catalog);
+
+/* A name that a table can have and that shows: BAD_INPUT (empty, reserved), BAD_NAME, LONG_NAME. */
+gboolean lake_catalog_check_name(const char *name, GError **error);

@@ -32,6 +32,7 @@ typedef struct {
     const char *xattrs; /* JSON object or NULL */
     LakeIngestSettings settings;
     LakeIngestExpectation expectation;
+    gboolean makes_folders; /* enters the path's folders in the ledger; a mount has done so already */
     LakeIngestProgress progress; /* may be NULL */
     gpointer progress_data;
 } LakeIngestFile;

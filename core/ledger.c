@@ -1,1 +1,517 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+#include "core/ledger.h"
+
+#include "core/error.h"
+#include <string.h>
+#include <sys/stat.h>
+
+#define ENTRY_COLUMNS                                                                           \
+    "path, name, kind, file_id, size_bytes, mtime_ns, mode, uid, gid, content_hash, n_rows,"      \
+    " encoding, settings, xattrs"
+
+LakeLedgerEntry *
+lake_ledger_entry_new(const char *path)
+{
+    LakeLedgerEntry *entry = g_new0(LakeLedgerEntry, 1);
+    const char *slash = strrchr(path, '/');
+
+    entry->path = g_strdup(path);
+    entry->name = g_strdup(slash ? slash + 1 : path);
+    return entry;
+}
+
+LakeLedgerEntry *
+lake_ledger_entry_copy(const LakeLedgerEntry *entry)
+{
+    LakeLedgerEntry *copy = g_new(LakeLedgerEntry, 1);
+
+    *copy = *entry;
+    copy->path = g_strdup(entry->path);
+    copy->name = g_strdup(entry->name);
+    copy->file_id = g_strdup(entry->file_id);
+    copy->kind = g_strdup(entry->kind);
+    copy->content_hash = g_strdup(entry->content_hash);
+    copy->encoding = g_strdup(entry->encoding);
+    copy->settings = g_strdup(entry->settings);
+    copy->xattrs = g_strdup(entry->xattrs);
+    return copy;
+}
+
+void
+lake_ledger_entry_free(LakeLedgerEntry *entry)
+{
+    if (!entry)
+        return;
+    g_free(entry->path);
+    g_free(entry->name);
+    g_free(entry->file_id);
+    g_free(entry->kind);
+    g_free(entry->content_hash);
+    g_free(entry->encoding);
+    g_free(entry->settings);
+    g_free(entry->xattrs);
+    g_free(entry);
+}
+
+void
+lake_ledger_split(const char *path, char **ret_folder, char **ret_name)
+{
+    const char *slash = strrchr(path, '/');
+
+    *ret_folder = slash ? g_strndup(path, (gsize)(slash - path)) : g_strdup("");
+    *ret_name = g_strdup(slash ? slash + 1 : path);
+}
+
+gboolean
+lake_ledger_check_path(const char *path, GError **error)
+{
+    if (!g_utf8_validate(path, -1, NULL)) {
+        lake_error_set(error, LAKE_ERROR_CLASS_INGEST, LAKE_ERROR_BAD_NAME,
+            "a file name must be UTF-8, and this one is not");
+        return FALSE;
+    }
+    if (strlen(path) > LAKE_LEDGER_PATH_MAX_BYTES) {
+        lake_error_set(error, LAKE_ERROR_CLASS_INGEST, LAKE_ERROR_LONG_NAME,
+            "the path below the drop zone has %zu bytes; the limit is %d", strlen(path),
+            LAKE_LEDGER_PATH_MAX_BYTES);
+        return FALSE;
+    }
+    return TRUE;
+}
+
+static LakeLedgerEntry *
+entry_from_row(const LakeResult *result, guint row)
+{
+    LakeLedgerEntry *entry = g_new0(LakeLedgerEntry, 1);
+    const char *kind = lake_result_text(result, row, 2);
+
+    entry->path = g_strdup(lake_result_text(result, row, 0));
+    entry->name = g_strdup(lake_result_text(result, row, 1));
+    entry->is_folder = strcmp(kind, "folder") == 0;
+    entry->kind = entry->is_folder ? NULL : g_strdup(kind);
+    entry->file_id = g_strdup(lake_result_text(result, row, 3));
+    entry->size_bytes = lake_result_int64(result, row, 4);
+    entry->attributes.mtime_ns = lake_result_int64(result, row, 5);
+    entry->attributes.mode = (guint32)lake_result_int64(result, row, 6);
+    entry->attributes.uid = (guint32)lake_result_int64(result, row, 7);
+    entry->attributes.gid = (guint32)lake_result_int64(result, row, 8);
+    entry->content_hash = g_strdup(lake_result_text(result, row, 9));
+    entry->n_rows = lake_result_int64(result, row, 10);
+    entry->encoding = g_strdup(lake_result_text(result, row, 11));
+    entry->settings = g_strdup(lake_result_text(result, row, 12));
+    entry->xattrs = g_strdup(lake_result_text(result, row, 13));
+    return entry;
+}
+
+/* A statement whose first three parameters are the key. */
+static LakeStatement *
+keyed_statement(const char *table, const char *path, const char *format, ...)
+    G_GNUC_PRINTF(3, 4);
+
+static LakeStatement *
+keyed_statement(const char *table, const char *path, const char *format, ...)
+{
+    g_autofree char *folder = NULL;
+    g_autofree char *name = NULL;
+    va_list arguments;
+
+    va_start(arguments, format);
+    g_autofree char *sql = g_strdup_vprintf(format, arguments);
+    va_end(arguments);
+
+    LakeStatement *statement = lake_statement_new(sql);
+    lake_ledger_split(path, &folder, &name);
+    lake_statement_add_text(statement, table);
+    lake_statement_add_text(statement, folder);
+    lake_statement_add_text(statement, name);
+    statement->is_prepared = TRUE;
+    return statement;
+}
+
+static LakeResult *
+run(LakeCatalog *catalog, LakeStatement *statement, GCancellable *cancellable, GError **error)
+{
+    return lake_transport_run(lake_catalog_transport(catalog), LAKE_TRANSPORT_INTERACTIVE,
+        statement, cancellable, error);
+}
+
+/* A read-only mount may meet a workspace that nobody ever ingested into. */
+static gboolean
+is_missing_ledger(const GError *error)
+{
+    const LakeErrorFacts *facts = lake_error_facts(error);
+
+    return facts && g_strcmp0(facts->sqlstate, "42P01") == 0;
+}
+
+/* An entry with rows counts only while its table is there: others may have dropped it by SQL. */
+#define HAS_ITS_TABLE                                                                           \
+    " AND (kind = 'folder' OR n_rows = 0 OR EXISTS (SELECT FROM pg_catalog.pg_class c"            \
+    "  JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace"                                 \
+    "  WHERE n.nspname = current_schema() AND c.relname = table_name))"
+
+GPtrArray *
+lake_ledger_list(LakeCatalog *catalog, const char *table, const char *folder, const char *after,
+    guint limit, GCancellable *cancellable, GError **error)
+{
+    g_autoptr(GError) failure = NULL;
+    g_autoptr(LakeStatement) statement = lake_statement_new_printf(
+        "SELECT " ENTRY_COLUMNS " FROM %s WHERE table_name = $1 AND folder = $2 AND name > $3"
+        HAS_ITS_TABLE " ORDER BY name LIMIT $4", lake_catalog_ledger(catalog));
+
+    lake_statement_add_text(statement, table);
+    lake_statement_add_text(statement, folder);
+    /* Greater than '' leaves the zone's own entry out. */
+    lake_statement_add_text(statement, after ? after : "");
+    lake_statement_add_int64(statement, limit);
+    statement->is_prepared = TRUE;
+    g_autoptr(LakeResult) result = run(catalog, statement, cancellable, &failure);
+    if (!result && is_missing_ledger(failure))
+        return g_ptr_array_new_with_free_func((GDestroyNotify)lake_ledger_entry_free);
+    if (!result) {
+        g_propagate_prefixed_error(
+            error, g_steal_pointer(&failure), "listing ingest/%s/%s: ", table, folder);
+        return NULL;
+    }
+
+    guint n_rows = lake_result_n_rows(result);
+    GPtrArray *entries =
+        g_ptr_array_new_full(n_rows, (GDestroyNotify)lake_ledger_entry_free);
+    for (guint row = 0; row < n_rows; row++)
+        g_ptr_array_add(entries, entry_from_row(result, row));
+    return entries;
+}
+
+static void
+set_not_found(const char *table, const char *path, GError **error)
+{
+    lake_error_set(error, LAKE_ERROR_CLASS_INGEST, LAKE_ERROR_NOT_FOUND,
+        "nothing was ingested as ingest/%s/%s", table, path);
+}
+
+LakeLedgerEntry *
+lake_ledger_find(LakeCatalog *catalog, const char *table, const char *path,
+    GCancellable *cancellable, GError **error)
+{
+    g_autoptr(GError) failure = NULL;
+    g_autoptr(LakeStatement) statement = keyed_statement(table, path,
+        "SELECT " ENTRY_COLUMNS " FROM %s WHERE table_name = $1 AND folder = $2 AND name = $3"
+        HAS_ITS_TABLE, lake_catalog_ledger(catalog));
+    g_autoptr(LakeResult) result = run(catalog, statement, cancellable, &failure);
+
+    if (!result && !is_missing_ledger(failure)) {
+        g_propagate_prefixed_error(
+            error, g_steal_pointer(&failure), "looking up ingest/%s/%s: ", table, path);
+        return NULL;
+    }
+    if (!result || lake_result_n_rows(result) == 0) {
+        set_not_found(table, path, error);
+        return NULL;
+    }
+    return entry_from_row(result, 0);
+}
+
+GPtrArray *
+lake_ledger_zones(LakeCatalog *catalog, GCancellable *cancellable, GError **error)
+{
+    g_autoptr(GError) failure = NULL;
+    g_autoptr(LakeStatement) statement = lake_statement_new_printf(
+        "SELECT table_name FROM %s WHERE folder = '' AND name = '' ORDER BY table_name",
+        lake_catalog_ledger(catalog));
+    statement->is_prepared = TRUE;
+    g_autoptr(LakeResult) result = run(catalog, statement, cancellable, &failure);
+    GPtrArray *zones;
+
+    if (!result && !is_missing_ledger(failure)) {
+        g_propagate_prefixed_error(
+            error, g_steal_pointer(&failure), "listing the drop zones: ");
+        return NULL;
+    }
+    zones = g_ptr_array_new_with_free_func(g_free);
+    for (guint row = 0; result && row < lake_result_n_rows(result); row++)
+        g_ptr_array_add(zones, g_strdup(lake_result_text(result, row, 0)));
+    return zones;
+}
+
+static void
+add_attributes(LakeStatement *statement, const LakeFileAttributes *attributes)
+{
+    lake_statement_add_int64(statement, attributes->mode);
+    lake_statement_add_int64(statement, attributes->uid);
+    lake_statement_add_int64(statement, attributes->gid);
+    lake_statement_add_int64(statement, attributes->mtime_ns);
+}
+
+gboolean
+lake_ledger_add_folder(LakeCatalog *catalog, const char *table, const char *path,
+    const LakeFileAttributes *attributes, GCancellable *cancellable, GError **error)
+{
+    if (!lake_ledger_check_path(path, error))
+        return FALSE;
+
+    g_autoptr(LakeStatement) statement = keyed_statement(table, path,
+        "INSERT INTO %s (table_name, folder, name, kind, mode, uid, gid, mtime_ns)"
+        " VALUES ($1, $2, $3, 'folder', $4, $5, $6, $7) ON CONFLICT DO NOTHING",
+        lake_catalog_ledger(catalog));
+    add_attributes(statement, attributes);
+    g_autoptr(LakeResult) result = run(catalog, statement, cancellable, error);
+    if (!result)
+        return FALSE;
+    if (lake_result_n_affected(result) == 0) {
+        lake_error_set(error, LAKE_ERROR_CLASS_INGEST, LAKE_ERROR_EXISTS,
+            "ingest/%s/%s is there already", table, path);
+        return FALSE;
+    }
+    return TRUE;
+}
+
+gboolean
+lake_ledger_set_attributes(LakeCatalog *catalog, const char *table, const char *path,
+    const LakeFileAttributes *attributes, const char *xattrs, GCancellable *cancellable,
+    GError **error)
+{
+    gboolean is_zone = *path == '\0';
+    g_autoptr(LakeStatement) statement = is_zone
+        ? keyed_statement(table, path,
+              "INSERT INTO %s (table_name, folder, name, kind, mode, uid, gid, mtime_ns, xattrs)"
+              " VALUES ($1, $2, $3, 'folder', $4, $5, $6, $7, $8::jsonb)"
+              " ON CONFLICT (table_name, folder, name) DO UPDATE SET mode = excluded.mode,"
+              " uid = excluded.uid, gid = excluded.gid, mtime_ns = excluded.mtime_ns,"
+              " xattrs = excluded.xattrs",
+              lake_catalog_ledger(catalog))
+        : keyed_statement(table, path,
+              "UPDATE %s SET mode = $4, uid = $5, gid = $6, mtime_ns = $7, xattrs = $8::jsonb"
+              " WHERE table_name = $1 AND folder = $2 AND name = $3",
+              lake_catalog_ledger(catalog));
+
+    add_attributes(statement, attributes);
+    lake_statement_add_text(statement, xattrs);
+    g_autoptr(LakeResult) result = run(catalog, statement, cancellable, error);
+    if (!result)
+        return FALSE;
+    if (lake_result_n_affected(result) == 0) {
+        set_not_found(table, path, error);
+        return FALSE;
+    }
+    return TRUE;
+}
+
+/* Locked by a statement of its own, so that those after it see what a concurrent change of the same
+ * path has committed by then. */
+static LakeStatement *
+lock_entry(LakeCatalog *catalog, const char *table, const char *path)
+{
+    return keyed_statement(table, path,
+        "SELECT FROM %s WHERE table_name = $1 AND folder = $2 AND name = $3 FOR UPDATE",
+        lake_catalog_ledger(catalog));
+}
+
+static LakeStatement *
+delete_rows(LakeCatalog *catalog, const char *table, const char *path)
+{
+    g_autofree char *qualified = lake_catalog_qualify(catalog, table);
+
+    return keyed_statement(table, path,
+        "DELETE FROM %s WHERE file_id = (SELECT file_id FROM %s"
+        " WHERE table_name = $1 AND folder = $2 AND name = $3)",
+        qualified, lake_catalog_ledger(catalog));
+}
+
+static LakeStatement *
+delete_entry(LakeCatalog *catalog, const char *table, const char *path)
+{
+    return keyed_statement(table, path,
+        "DELETE FROM %s WHERE table_name = $1 AND folder = $2 AND name = $3 AND kind <> 'folder'",
+        lake_catalog_ledger(catalog));
+}
+
+gboolean
+lake_ledger_remove_file(LakeCatalog *catalog, const char *table, const char *path,
+    GCancellable *cancellable, GError **error)
+{
+    g_autoptr(LakeStatement) lock = lock_entry(catalog, table, path);
+    g_autoptr(LakeStatement) rows = delete_rows(catalog, table, path);
+    g_autoptr(LakeStatement) entry = delete_entry(catalog, table, path);
+    LakeStatement *all[] = {lock, rows, entry};
+    LakeTransport *transport = lake_catalog_transport(catalog);
+    g_autoptr(GError) failure = NULL;
+    g_autoptr(LakeResult) result = lake_transport_run_all(
+        transport, LAKE_TRANSPORT_BULK, all, G_N_ELEMENTS(all), cancellable, &failure);
+
+    /* An empty file may have been entered before any row made the table. */
+    if (!result && is_missing_ledger(failure)) {
+        g_clear_error(&failure);
+        result = lake_transport_run(transport, LAKE_TRANSPORT_BULK, entry, cancellable, &failure);
+    }
+    if (!result) {
+        g_propagate_prefixed_error(
+            error, g_steal_pointer(&failure), "removing ingest/%s/%s: ", table, path);
+        return FALSE;
+    }
+    if (lake_result_n_affected(result) == 0) {
+        set_not_found(table, path, error);
+        return FALSE;
+    }
+    return TRUE;
+}
+
+gboolean
+lake_ledger_remove_folder(LakeCatalog *catalog, const char *table, const char *path,
+    GCancellable *cancellable, GError **error)
+{
+    g_autoptr(LakeStatement) lock = lock_entry(catalog, table, path);
+    g_autoptr(LakeStatement) remove = keyed_statement(table, path,
+        "DELETE FROM %s l WHERE table_name = $1 AND folder = $2 AND name = $3 AND kind = 'folder'"
+        " AND NOT EXISTS (SELECT FROM %s i WHERE i.table_name = $1 AND i.folder = l.path"
+        "  AND i.name <> '')",
+        lake_catalog_ledger(catalog), lake_catalog_ledger(catalog));
+    LakeStatement *all[] = {lock, remove};
+    g_autoptr(LakeResult) result = lake_transport_run_all(lake_catalog_transport(catalog),
+        LAKE_TRANSPORT_INTERACTIVE, all, G_N_ELEMENTS(all), cancellable, error);
+
+    if (!result)
+        return FALSE;
+    if (lake_result_n_affected(result) > 0)
+        return TRUE;
+    /* Nothing deleted: not there, or not empty. A zone without an entry may still have files. */
+    g_autoptr(GPtrArray) inside =
+        lake_ledger_list(catalog, table, path, NULL, 1, cancellable, error);
+    if (!inside)
+        return FALSE;
+    if (inside->len > 0) {
+        lake_error_set(error, LAKE_ERROR_CLASS_INGEST, LAKE_ERROR_NOT_EMPTY,
+            "ingest/%s/%s is not empty", table, path);
+        return FALSE;
+    }
+    if (*path) {
+        set_not_found(table, path, error);
+        return FALSE;
+    }
+    return TRUE;
+}
+
+/* Two statements on the ledger for a file and for what lies below a folder; parameters: the key, the
+ * new folder and name, then the old and new path. */
+static gboolean
+move_entries(LakeTransaction *transaction, LakeCatalog *catalog, const char *table,
+    const char *path, const char *new_path, GCancellable *cancellable, GError **error)
+{
+    g_autofree char *folder = NULL;
+    g_autofree char *name = NULL;
+
+    lake_ledger_split(new_path, &folder, &name);
+    g_autoptr(LakeStatement) move = keyed_statement(table, path,
+        "UPDATE %s SET folder = $4, name = $5 WHERE table_name = $1 AND folder = $2 AND name = $3",
+        lake_catalog_ledger(catalog));
+    lake_statement_add_text(move, folder);
+    lake_statement_add_text(move, name);
+    g_autoptr(LakeResult) moved = lake_transaction_run(transaction, move, cancellable, error);
+    if (!moved)
+        return FALSE;
+    if (lake_result_n_affected(moved) == 0) {
+        set_not_found(table, path, error);
+        return FALSE;
+    }
+
+    g_autoptr(LakeStatement) below = lake_statement_new_printf(
+        "UPDATE %s SET folder = $3 || substr(folder, length($2) + 1)"
+        " WHERE table_name = $1 AND (folder = $2 OR starts_with(folder, $2 || '/'))",
+        lake_catalog_ledger(catalog));
+    lake_statement_add_text(below, table);
+    lake_statement_add_text(below, path);
+    lake_statement_add_text(below, new_path);
+    g_autoptr(LakeResult) followed = lake_transaction_run(transaction, below, cancellable, error);
+    return followed != NULL;
+}
+
+/* The column `filename` of the rows follows the ledger. */
+static gboolean
+move_filenames(LakeTransaction *transaction, LakeCatalog *catalog, const char *table,
+    const char *new_path, GCancellable *cancellable, GError **error)
+{
+    g_autofree char *qualified = lake_catalog_qualify(catalog, table);
+    g_autoptr(LakeStatement) statement = lake_statement_new_printf(
+        "UPDATE %s t SET filename = l.path FROM %s l WHERE l.table_name = $1"
+        " AND (l.path = $2 OR starts_with(l.path, $2 || '/')) AND t.file_id = l.file_id"
+        " AND t.filename IS NOT NULL AND t.filename <> l.path",
+        qualified, lake_catalog_ledger(catalog));
+
+    lake_statement_add_text(statement, table);
+    lake_statement_add_text(statement, new_path);
+    g_autoptr(LakeResult) result =
+        lake_transaction_run(transaction, statement, cancellable, error);
+    return result != NULL;
+}
+
+/* A file (with its rows) or an empty folder that new_path names makes room. */
+static gboolean
+clear_target(LakeTransaction *transaction, LakeCatalog *catalog, const char *table,
+    const char *new_path, gboolean has_rows, GCancellable *cancellable, GError **error)
+{
+    g_autoptr(LakeStatement) lock = lock_entry(catalog, table, new_path);
+    g_autoptr(LakeStatement) rows = delete_rows(catalog, table, new_path);
+    g_autoptr(LakeStatement) entry = keyed_statement(table, new_path,
+        "DELETE FROM %s WHERE table_name = $1 AND folder = $2 AND name = $3",
+        lake_catalog_ledger(catalog));
+    LakeStatement *all[] = {lock, rows, entry};
+
+    for (guint i = 0; i < G_N_ELEMENTS(all); i++) {
+        if (all[i] == rows && !has_rows)
+            continue;
+        g_autoptr(LakeResult) result =
+            lake_transaction_run(transaction, all[i], cancellable, error);
+        if (!result)
+            return FALSE;
+    }
+    return TRUE;
+}
+
+static gboolean
+rename_in(LakeTransaction *transaction, LakeCatalog *catalog, const LakeTable *columns,
+    const char *table, const char *path, const char *new_path, GCancellable *cancellable,
+    GError **error)
+{
+    gboolean has_rows = columns && lake_table_column(columns, "file_id");
+    gboolean has_filename = has_rows && lake_table_column(columns, "filename");
+
+    return clear_target(
+               transaction, catalog, table, new_path, has_rows, cancellable, error) &&
+           move_entries(transaction, catalog, table, path, new_path, cancellable, error) &&
+           (!has_filename ||
+               move_filenames(transaction, catalog, table, new_path, cancellable, error)) &&
+           lake_transaction_commit(transaction, cancellable, error);
+}
+
+gboolean
+lake_ledger_rename(LakeCatalog *catalog, const char *table, const char *path,
+    const char *new_path, GCancellable *cancellable, GError **error)
+{
+    g_autoptr(GError) failure = NULL;
+    g_autoptr(LakeTable) columns = lake_catalog_find(catalog, table, cancellable, &failure);
+
+    if (!columns && !g_error_matches(failure, LAKE_ERROR, LAKE_ERROR_NOT_FOUND)) {
+        g_propagate_error(error, g_steal_pointer(&failure));
+        return FALSE;
+    }
+    if (!lake_ledger_check_path(new_path, error))
+        return FALSE;
+    g_autoptr(GPtrArray) inside =
+        lake_ledger_list(catalog, table, new_path, NULL, 1, cancellable, error);
+    if (!inside)
+        return FALSE;
+    if (inside->len > 0) {
+        lake_error_set(error, LAKE_ERROR_CLASS_INGEST, LAKE_ERROR_NOT_EMPTY,
+            "ingest/%s/%s is not empty", table, new_path);
+        return FALSE;
+    }
+
+    g_autoptr(LakeTransaction) transaction = lake_transport_begin(
+        lake_catalog_transport(catalog), LAKE_TRANSPORT_BULK, cancellable, error);
+    if (!transaction)
+        return FALSE;
+    if (!rename_in(transaction, catalog, columns, table, path, new_path, cancellable, error)) {
+        g_prefix_error(error, "renaming ingest/%s/%s to %s: ", table, path, new_path);
+        return FALSE;
+    }
+    return TRUE;
+}

@@ -12,6 +12,9 @@
 
 #define LAKE_LEDGER_TABLE "deeplakefs_ledger"
 
+/* A btree entry holds at most 2704 bytes (BTMaxItemSize), and the key has a table's name as well. */
+#define LAKE_LEDGER_PATH_MAX_BYTES 2500
+
 /* What chmod, chown, utimens and setxattr set. */
 typedef struct {
     guint32 mode; /* permission bits and the file type, as st_mode */
@@ -73,6 +76,9 @@ gboolean lake_ledger_remove_folder(LakeCatalog *catalog, const char *table, cons
 gboolean lake_ledger_rename(LakeCatalog *catalog, const char *table, const char *path,
     const char *new_path, GCancellable *cancellable, GError **error);
 
-/* TRUE when file_id is in the ledger: did a commit whose answer was lost happen? */
-gboolean lake_ledger_has_file_id(LakeCatalog *catalog, const char *table, const char *file_id,
-    gboolean *ret_found, GCancellable *cancellable, GError **error);
+/* The two parts of a path below a drop zone: "" and "a" of "a", "x/y" and "a" of "x/y/a"; caller
+ * frees both. The zone itself, "", gives "" and "". */
+void lake_ledger_split(const char *path, char **ret_folder, char **ret_name);
+
+/* LONG_NAME when a path cannot be a key (LAKE_LEDGER_PATH_MAX_BYTES), BAD_NAME when it is not UTF-8. */
+gboolean lake_ledger_check_path(const char *path, GError **error);

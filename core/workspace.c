@@ -1,1 +1,196 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+#include "core/workspace.h"
+
+#include "core/error.h"
+#include "core/pg.h"
+#include "core/server.h"
+#include <errno.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+struct LakeWorkspace {
+    const LakeConfig *config;
+    LakeServer *server; /* NULL with a DSN */
+    LakeTransport *transport;
+    LakeCatalog *catalog;
+    LakeJobs *jobs;
+    char *spool_dir;
+    char *queries_dir;
+};
+
+static gboolean
+ensure_server(gpointer user_data, GCancellable *cancellable, GError **error)
+{
+    return lake_server_ensure(user_data, cancellable, error);
+}
+
+static gboolean
+make_folder(const char *path, GError **error)
+{
+    if (g_mkdir_with_parents(path, 0700) == 0)
+        return TRUE;
+
+    int saved_errno = errno;
+    lake_error_set(error, LAKE_ERROR_CLASS_GENERAL, lake_error_code_from_errno(saved_errno),
+        "cannot make the folder %s: %s", path, g_strerror(saved_errno));
+    if (error)
+        lake_error_hint(*error, "choose another state folder with --state-dir");
+    return FALSE;
+}
+
+/* Where staged bytes lie in the clear: nobody else's folder, and nobody else may look in. */
+static gboolean
+check_owner(const char *path, GError **error)
+{
+    struct stat status;
+
+    if (stat(path, &status) == 0 && status.st_uid == geteuid())
+        return TRUE;
+    lake_error_set(error, LAKE_ERROR_CLASS_GENERAL, LAKE_ERROR_NO_ACCESS,
+        "the state folder %s belongs to another user", path);
+    if (error)
+        lake_error_hint(*error, "choose another one with --state-dir");
+    return FALSE;
+}
+
+static gboolean
+make_folders(LakeWorkspace *workspace, GError **error)
+{
+    const LakeConfig *config = workspace->config;
+    g_autofree char *name = g_uri_escape_string(config->workspace, NULL, TRUE);
+
+    workspace->spool_dir = g_build_filename(config->state_dir, "spool", NULL);
+    workspace->queries_dir = g_build_filename(config->state_dir, "queries", name, NULL);
+    return make_folder(config->state_dir, error) && check_owner(config->state_dir, error) &&
+           make_folder(workspace->spool_dir, error) &&
+           make_folder(workspace->queries_dir, error);
+}
+
+static LakeTransport *
+open_transport(LakeWorkspace *workspace)
+{
+    const LakeConfig *config = workspace->config;
+    g_autofree char *conninfo = workspace->server
+                                    ? lake_server_dup_conninfo(workspace->server)
+                                    : g_strdup(config->dsn);
+    LakePgOptions options = {
+        .is_embedded = workspace->server != NULL,
+        .conninfo = conninfo,
+        .schema = config->workspace,
+        .pool_size = (guint)config->pool_size,
+        .connect_timeout_ms = config->connect_timeout_ms,
+        .statement_timeout_ms = config->query_timeout_ms,
+        .read_only = config->read_only,
+        .ensure = workspace->server ? ensure_server : NULL,
+        .ensure_data = workspace->server,
+    };
+
+    return lake_pg_transport_new(&options);
+}
+
+LakeWorkspace *
+lake_workspace_open(const LakeConfig *config, GCancellable *cancellable, GError **error)
+{
+    g_autoptr(LakeWorkspace) workspace = g_new0(LakeWorkspace, 1);
+
+    workspace->config = config;
+    workspace->jobs = lake_jobs_new();
+    if (!config->dsn) {
+        workspace->server = lake_server_open(config, cancellable, error);
+        if (!workspace->server)
+            return NULL;
+    }
+    if (!make_folders(workspace, error))
+        return NULL;
+    workspace->transport = open_transport(workspace);
+    workspace->catalog = lake_catalog_open(
+        workspace->transport, config->workspace, config->read_only, cancellable, error);
+    return workspace->catalog ? g_steal_pointer(&workspace) : NULL;
+}
+
+void
+lake_workspace_close(LakeWorkspace *workspace)
+{
+    if (!workspace)
+        return;
+    lake_catalog_free(workspace->catalog);
+    lake_transport_free(workspace->transport);
+    lake_server_close(workspace->server);
+    lake_jobs_free(workspace->jobs);
+    g_free(workspace->spool_dir);
+    g_free(workspace->queries_dir);
+    g_free(workspace);
+}
+
+const LakeConfig *
+lake_workspace_config(LakeWorkspace *workspace)
+{
+    return workspace->config;
+}
+
+LakeCatalog *
+lake_workspace_catalog(LakeWorkspace *workspace)
+{
+    return workspace->catalog;
+}
+
+LakeTransport *
+lake_workspace_transport(LakeWorkspace *workspace)
+{
+    return workspace->transport;
+}
+
+LakeJobs *
+lake_workspace_jobs(LakeWorkspace *workspace)
+{
+    return workspace->jobs;
+}
+
+const char *
+lake_workspace_spool_dir(LakeWorkspace *workspace)
+{
+    return workspace->spool_dir;
+}
+
+const char *
+lake_workspace_queries_dir(LakeWorkspace *workspace)
+{
+    return workspace->queries_dir;
+}
+
+gboolean
+lake_workspace_query(LakeWorkspace *workspace, const LakeQuery *query, LakeQueryFormat format,
+    LakeQueryMode mode, LakeSpool *into, LakeQueryOutcome *ret_outcome,
+    GCancellable *cancellable, GError **error)
+{
+    const LakeConfig *config = workspace->config;
+    const LakeQueryOptions options = {
+        .format = format,
+        .mode = config->read_only ? LAKE_QUERY_READ_ONLY : mode,
+        .timeout_ms = config->query_timeout_ms,
+        .max_result_bytes = config->max_result_bytes,
+    };
+
+    return lake_query_run(
+        workspace->catalog, query, &options, into, ret_outcome, cancellable, error);
+}
+
+/* Commits that were not waited for are flushed by the next one that is, so make one that has
+ * something to write: a message that no one decodes. Both in one statement, so one round trip. */
+gboolean
+lake_workspace_sync(LakeWorkspace *workspace, GCancellable *cancellable, GError **error)
+{
+    g_autoptr(LakeStatement) statement = lake_statement_new(
+        "SELECT set_config('synchronous_commit', 'on', true),"
+        " pg_logical_emit_message(true, 'deeplakefs', 'sync')");
+
+    if (workspace->config->read_only)
+        return TRUE;
+    statement->is_prepared = TRUE;
+    g_autoptr(LakeResult) result = lake_transport_run(
+        workspace->transport, LAKE_TRANSPORT_INTERACTIVE, statement, cancellable, error);
+    if (!result)
+        g_prefix_error(error, "flushing the server's log: ");
+    return result != NULL;
+}

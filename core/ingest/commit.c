@@ -1,1 +1,599 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+#include "core/ingest/commit.h"
+
+#include "core/error.h"
+#include "core/fault.h"
+#include <string.h>
+
+/* Deadlocks (a table widened while others insert) and lost races are tried again this often. */
+#define ATTEMPTS_MAX 5
+
+/* The entry's columns as every statement here gives them: $1 … $15. */
+#define ENTRY_COLUMNS                                                                           \
+    "table_name, folder, name, file_id, kind, size_bytes, mtime_ns, mode, uid, gid,"              \
+    " content_hash, n_rows, encoding, settings, xattrs"
+#define ENTRY_VALUES                                                                            \
+    "$1, $2, $3, $4, $5, $6::bigint, $7::bigint, $8::integer, $9::bigint, $10::bigint, $11,"      \
+    " $12::bigint, $13, $14::jsonb, $15::jsonb"
+#define N_ENTRY_VALUES 15
+
+static void
+add_entry_values(LakeStatement *statement, const char *table, const LakeLedgerEntry *entry)
+{
+    g_autofree char *folder = NULL;
+    g_autofree char *name = NULL;
+
+    lake_ledger_split(entry->path, &folder, &name);
+    lake_statement_add_text(statement, table);
+    lake_statement_add_text(statement, folder);
+    lake_statement_add_text(statement, name);
+    lake_statement_add_text(statement, entry->file_id);
+    lake_statement_add_text(statement, entry->kind);
+    lake_statement_add_int64(statement, entry->size_bytes);
+    lake_statement_add_int64(statement, entry->attributes.mtime_ns);
+    lake_statement_add_int64(statement, entry->attributes.mode);
+    lake_statement_add_int64(statement, entry->attributes.uid);
+    lake_statement_add_int64(statement, entry->attributes.gid);
+    lake_statement_add_text(statement, entry->content_hash);
+    lake_statement_add_int64(statement, entry->n_rows);
+    lake_statement_add_text(statement, entry->encoding);
+    lake_statement_add_text(statement, entry->settings);
+    lake_statement_add_text(statement, entry->xattrs);
+}
+
+static const char *
+sqlstate_of(const GError *error)
+{
+    const LakeErrorFacts *facts = error ? lake_error_facts(error) : NULL;
+
+    return facts && facts->sqlstate ? facts->sqlstate : "";
+}
+
+/* The table is missing, or lacks a column of this kind. */
+static gboolean
+is_table_unfit(const GError *error)
+{
+    const char *sqlstate = sqlstate_of(error);
+
+    return strcmp(sqlstate, "42P01") == 0 || strcmp(sqlstate, "42703") == 0;
+}
+
+/* --- one statement: a new path --- */
+
+static LakeStatement *
+insert_statement(const LakeIngestCommit *commit)
+{
+    const LakeRows *rows = commit->rows;
+    g_autofree char *table = lake_catalog_qualify(commit->catalog, commit->file->table);
+    g_autoptr(GString) names = g_string_new(NULL);
+    g_autoptr(GString) arrays = g_string_new(NULL);
+
+    for (guint i = 0; i < lake_rows_n_columns(rows); i++) {
+        g_autofree char *name = lake_statement_quote(lake_rows_column(rows, i)->name);
+        g_string_append_printf(names, "%s%s", i > 0 ? ", " : "", name);
+        g_string_append_printf(arrays, "%s$%u", i > 0 ? ", " : "", N_ENTRY_VALUES + 1 + i);
+    }
+
+    /* Rows join the entry, so where the path is taken nothing is inserted at all. The rows keep the
+     * arrays' order: a nested loop over one entry and one function scan. */
+    LakeStatement *statement = lake_statement_new_printf(
+        "WITH entry AS (INSERT INTO %s (" ENTRY_COLUMNS ") VALUES (" ENTRY_VALUES ")"
+        " ON CONFLICT DO NOTHING RETURNING 1)"
+        " INSERT INTO %s (%s) SELECT r.* FROM entry, unnest(%s) AS r",
+        lake_catalog_ledger(commit->catalog), table, names->str, arrays->str);
+    add_entry_values(statement, commit->file->table, commit->entry);
+    for (guint i = 0; i < lake_rows_n_columns(rows); i++)
+        lake_statement_add_array(statement, rows, i);
+    return statement;
+}
+
+static LakeStatement *
+insert_entry_statement(const LakeIngestCommit *commit)
+{
+    LakeStatement *statement = lake_statement_new_printf(
+        "INSERT INTO %s (" ENTRY_COLUMNS ") VALUES (" ENTRY_VALUES ") ON CONFLICT DO NOTHING",
+        lake_catalog_ledger(commit->catalog));
+
+    add_entry_values(statement, commit->file->table, commit->entry);
+    return statement;
+}
+
+/* TRUE with *ret_done FALSE: the path is taken, or the table is not fit yet. */
+static gboolean
+try_insert(
+    LakeIngestCommit *commit, gboolean *ret_done, GCancellable *cancellable, GError **error)
+{
+    g_autoptr(GError) failure = NULL;
+    g_autoptr(LakeStatement) statement = lake_rows_count(commit->rows) > 0
+                                             ? insert_statement(commit)
+                                             : insert_entry_statement(commit);
+    statement->is_prepared = TRUE;
+    g_autoptr(LakeResult) result = lake_transport_run(lake_catalog_transport(commit->catalog),
+        LAKE_TRANSPORT_BULK, statement, cancellable, &failure);
+
+    *ret_done = result && lake_result_n_affected(result) > 0;
+    if (!result && !is_table_unfit(failure)) {
+        g_propagate_error(error, g_steal_pointer(&failure));
+        return FALSE;
+    }
+    return TRUE;
+}
+
+/* --- one statement: a known path, nothing new --- */
+
+/* Only when its rows are all still there: someone may have deleted them by SQL. */
+static LakeStatement *
+unchanged_statement(const LakeIngestCommit *commit)
+{
+    g_autofree char *table = lake_catalog_qualify(commit->catalog, commit->file->table);
+    g_autofree char *folder = NULL;
+    g_autofree char *name = NULL;
+    const LakeLedgerEntry *entry = commit->entry;
+    LakeStatement *statement = lake_statement_new_printf(
+        "UPDATE %s l SET mtime_ns = $4, mode = $5, uid = $6, gid = $7, xattrs = $8::jsonb"
+        " WHERE table_name = $1 AND folder = $2 AND name = $3 AND content_hash = $9"
+        " AND settings = $10::jsonb AND kind = $11 AND size_bytes = $12"
+        " AND n_rows = (SELECT count(*) FROM %s t WHERE t.file_id = l.file_id)"
+        " RETURNING file_id, n_rows, encoding",
+        lake_catalog_ledger(commit->catalog), table);
+
+    lake_ledger_split(entry->path, &folder, &name);
+    lake_statement_add_text(statement, commit->file->table);
+    lake_statement_add_text(statement, folder);
+    lake_statement_add_text(statement, name);
+    lake_statement_add_int64(statement, entry->attributes.mtime_ns);
+    lake_statement_add_int64(statement, entry->attributes.mode);
+    lake_statement_add_int64(statement, entry->attributes.uid);
+    lake_statement_add_int64(statement, entry->attributes.gid);
+    lake_statement_add_text(statement, entry->xattrs);
+    lake_statement_add_text(statement, entry->content_hash);
+    lake_statement_add_text(statement, entry->settings);
+    lake_statement_add_text(statement, entry->kind);
+    lake_statement_add_int64(statement, entry->size_bytes);
+    statement->is_prepared = TRUE;
+    return statement;
+}
+
+static gboolean
+try_unchanged(
+    LakeIngestCommit *commit, gboolean *ret_done, GCancellable *cancellable, GError **error)
+{
+    g_autoptr(GError) failure = NULL;
+    g_autoptr(LakeStatement) statement = unchanged_statement(commit);
+    g_autoptr(LakeResult) result = lake_transport_run(lake_catalog_transport(commit->catalog),
+        LAKE_TRANSPORT_BULK, statement, cancellable, &failure);
+
+    *ret_done = FALSE;
+    if (!result && !is_table_unfit(failure)) {
+        g_propagate_error(error, g_steal_pointer(&failure));
+        return FALSE;
+    }
+    if (result && lake_result_n_rows(result) > 0) {
+        LakeLedgerEntry *entry = commit->entry;
+
+        g_free(entry->file_id);
+        entry->file_id = g_strdup(lake_result_text(result, 0, 0));
+        entry->n_rows = lake_result_int64(result, 0, 1);
+        g_free(entry->encoding);
+        entry->encoding = g_strdup(lake_result_text(result, 0, 2));
+        *ret_done = TRUE;
+    }
+    return TRUE;
+}
+
+/* --- a transaction: everything else --- */
+
+typedef struct {
+    LakeIngestCommit *commit;
+    LakeTransaction *transaction;
+    char *table; /* quoted, qualified */
+    GCancellable *cancellable;
+    /* The content's hash, worked out while the rows are on their way. */
+    GThread *hasher;
+    GCancellable *hasher_stop;
+    GError *hasher_error;
+} Transfer;
+
+static LakeResult *
+run(Transfer *transfer, LakeStatement *statement, GError **error)
+{
+    return lake_transaction_run(
+        transfer->transaction, statement, transfer->cancellable, error);
+}
+
+static gboolean
+run_sql(Transfer *transfer, const char *sql, GError **error)
+{
+    g_autoptr(LakeStatement) statement = lake_statement_new(sql);
+    g_autoptr(LakeResult) result = run(transfer, statement, error);
+
+    return result != NULL;
+}
+
+/* Makes the path's entry ours until the transaction ends; *ret_old_id is whose rows go. */
+static gboolean
+claim_entry(Transfer *transfer, char **ret_old_id, GError **error)
+{
+    LakeIngestCommit *commit = transfer->commit;
+    g_autofree char *folder = NULL;
+    g_autofree char *name = NULL;
+
+    lake_ledger_split(commit->entry->path, &folder, &name);
+    g_autoptr(LakeStatement) insert = insert_entry_statement(commit);
+    g_autoptr(LakeResult) inserted = run(transfer, insert, error);
+    if (!inserted)
+        return FALSE;
+    if (lake_result_n_affected(inserted) > 0)
+        return TRUE;
+
+    g_autoptr(LakeStatement) lock =
+        lake_statement_new_printf("SELECT file_id, kind = 'folder' FROM %s WHERE table_name = $1"
+                                  " AND folder = $2 AND name = $3 FOR UPDATE",
+            lake_catalog_ledger(commit->catalog));
+    lake_statement_add_text(lock, commit->file->table);
+    lake_statement_add_text(lock, folder);
+    lake_statement_add_text(lock, name);
+    g_autoptr(LakeResult) locked = run(transfer, lock, error);
+    if (!locked)
+        return FALSE;
+    if (lake_result_n_rows(locked) == 0) {
+        lake_error_set(error, LAKE_ERROR_CLASS_INGEST, LAKE_ERROR_BUSY,
+            "ingest/%s/%s was removed by someone else meanwhile", commit->file->table,
+            commit->entry->path);
+        return FALSE;
+    }
+    if (lake_result_bool(locked, 0, 1)) {
+        lake_error_set(error, LAKE_ERROR_CLASS_INGEST, LAKE_ERROR_EXISTS,
+            "ingest/%s/%s is a folder", commit->file->table, commit->entry->path);
+        return FALSE;
+    }
+    *ret_old_id = g_strdup(lake_result_text(locked, 0, 0));
+    return TRUE;
+}
+
+static gboolean
+check_takes_files(const Transfer *transfer, const LakeTable *table, GError **error)
+{
+    const char *reason = NULL;
+    gboolean is_bare = table->columns->len == 1 && lake_table_column(table, "id");
+
+    if (table->kind == LAKE_TABLE_VIEW)
+        reason = "it is a view";
+    else if (!lake_table_column(table, "file_id") && !is_bare)
+        reason = "it has no file_id column: file ingest did not make it";
+    if (!reason)
+        return TRUE;
+
+    lake_error_set(error, LAKE_ERROR_CLASS_INGEST, LAKE_ERROR_BAD_INPUT,
+        "the table \"%s\" takes no files: %s", transfer->commit->file->table, reason);
+    if (error)
+        lake_error_hint(*error, "copy into another folder of ingest/, or insert rows with SQL");
+    return FALSE;
+}
+
+static gboolean
+is_media(LakeType type)
+{
+    return lake_type_info(type)->base_oid == lake_type_info(LAKE_TYPE_BINARY)->base_oid;
+}
+
+/* ADD COLUMN for what the table lacks. Bytes are STORAGE EXTERNAL: they are compressed already, and
+ * only so can a range be read without the whole value. */
+static gboolean
+add_columns(Transfer *transfer, const LakeTable *table, GError **error)
+{
+    const LakeNormaliser *kind = transfer->commit->kind;
+
+    for (guint i = 0; i < kind->n_columns; i++) {
+        const LakeColumn *column = &kind->columns[i];
+        if (table && lake_table_column(table, column->name))
+            continue;
+
+        g_autofree char *name = lake_statement_quote(column->name);
+        g_autofree char *add = g_strdup_printf("ALTER TABLE %s ADD COLUMN IF NOT EXISTS %s %s",
+            transfer->table, name, lake_type_info(column->type)->sql_name);
+        if (!run_sql(transfer, add, error))
+            return FALSE;
+        g_autofree char *store = g_strdup_printf(
+            "ALTER TABLE %s ALTER COLUMN %s SET STORAGE EXTERNAL", transfer->table, name);
+        if (is_media(column->type) && !run_sql(transfer, store, error))
+            return FALSE;
+    }
+    return TRUE;
+}
+
+/* Entries of a table of this name that was dropped by SQL, ledger and all forgotten. */
+static gboolean
+forget_stale_entries(Transfer *transfer, GError **error)
+{
+    LakeIngestCommit *commit = transfer->commit;
+    g_autoptr(LakeStatement) statement = lake_statement_new_printf(
+        "DELETE FROM %s WHERE table_name = $1 AND kind <> 'folder' AND n_rows > 0"
+        " AND file_id <> $2",
+        lake_catalog_ledger(commit->catalog));
+
+    lake_statement_add_text(statement, commit->file->table);
+    lake_statement_add_text(statement, commit->entry->file_id);
+    g_autoptr(LakeResult) result = run(transfer, statement, error);
+    return result != NULL;
+}
+
+static gboolean
+create_table(Transfer *transfer, GError **error)
+{
+    g_autofree char *create = g_strdup_printf(
+        "CREATE TABLE %s (id bigint GENERATED BY DEFAULT AS IDENTITY PRIMARY KEY)",
+        transfer->table);
+
+    return lake_catalog_check_name(transfer->commit->file->table, error) &&
+           run_sql(transfer, create, error) && forget_stale_entries(transfer, error);
+}
+
+/* The columns as other transactions left them; *ret_table NULL when there is no such table. */
+static gboolean
+look_at_table(Transfer *transfer, LakeTable **ret_table, GError **error)
+{
+    g_autoptr(GError) failure = NULL;
+    LakeIngestCommit *commit = transfer->commit;
+
+    *ret_table = lake_catalog_find(
+        commit->catalog, commit->file->table, transfer->cancellable, &failure);
+    if (*ret_table)
+        return check_takes_files(transfer, *ret_table, error);
+    if (g_error_matches(failure, LAKE_ERROR, LAKE_ERROR_NOT_FOUND))
+        return TRUE;
+    g_propagate_error(error, g_steal_pointer(&failure));
+    return FALSE;
+}
+
+static gboolean
+is_fit(const LakeTable *table, const LakeNormaliser *kind)
+{
+    for (guint i = 0; table && i < kind->n_columns; i++)
+        if (!lake_table_column(table, kind->columns[i].name))
+            return FALSE;
+    return table != NULL;
+}
+
+/* Creates or widens the table, one client at a time, once the rows are known to need it. */
+static gboolean
+make_table_fit(Transfer *transfer, GError **error)
+{
+    LakeIngestCommit *commit = transfer->commit;
+    g_autoptr(LakeTable) table = NULL;
+    g_autoptr(LakeTable) settled = NULL;
+
+    if (!look_at_table(transfer, &table, error))
+        return FALSE;
+    if (is_fit(table, commit->kind))
+        return TRUE;
+
+    /* The same lock as in core/catalog.c. Whoever held it before us has committed. */
+    g_autoptr(LakeStatement) lock = lake_statement_new(
+        "SELECT pg_advisory_xact_lock(hashtextextended('deeplakefs ' || $1, 0))");
+    lake_statement_add_text(lock, lake_catalog_schema(commit->catalog));
+    g_autoptr(LakeResult) locked = run(transfer, lock, error);
+    if (!locked || !look_at_table(transfer, &settled, error))
+        return FALSE;
+    if (is_fit(settled, commit->kind))
+        return TRUE;
+    if (!settled && !create_table(transfer, error))
+        return FALSE;
+    if (!add_columns(transfer, settled, error))
+        return FALSE;
+    if (settled && lake_table_column(settled, "file_id"))
+        return TRUE;
+
+    /* Rows of one file are replaced and removed by file_id, and users ask by it. */
+    g_autofree char *index =
+        g_strdup_printf("CREATE INDEX ON %s (file_id)", transfer->table);
+    return run_sql(transfer, index, error);
+}
+
+static gboolean
+delete_old_rows(Transfer *transfer, const char *old_id, GError **error)
+{
+    g_autoptr(LakeStatement) statement =
+        lake_statement_new_printf("DELETE FROM %s WHERE file_id = $1", transfer->table);
+
+    lake_statement_add_text(statement, old_id);
+    g_autoptr(LakeResult) result = run(transfer, statement, error);
+    return result != NULL;
+}
+
+static void
+report_progress(const LakeIngestCommit *commit, gint64 n_rows, gint64 total)
+{
+    if (commit->file->progress)
+        commit->file->progress(n_rows, total, commit->file->progress_data);
+}
+
+static gboolean
+copy_rows(Transfer *transfer, GError **error)
+{
+    LakeIngestCommit *commit = transfer->commit;
+    LakeLedgerEntry *entry = commit->entry;
+    gboolean is_last = commit->is_complete;
+
+    entry->n_rows = 0;
+    if (lake_rows_count(commit->rows) == 0)
+        return TRUE;
+    if (!lake_transaction_copy_begin(transfer->transaction, transfer->table,
+            commit->kind->columns, commit->kind->n_columns, transfer->cancellable, error))
+        return FALSE;
+    while (lake_rows_count(commit->rows) > 0) {
+        if (!lake_transaction_copy_rows(
+                transfer->transaction, commit->rows, transfer->cancellable, error))
+            return FALSE;
+        entry->n_rows += lake_rows_count(commit->rows);
+        report_progress(commit, entry->n_rows, is_last ? entry->n_rows : -1);
+        if (is_last)
+            break;
+        if (lake_fault("ingest-between-batches"))
+            return FALSE;
+        lake_rows_clear(commit->rows);
+        if (!commit->next_rows(commit->source, commit->rows, transfer->cancellable, error))
+            return FALSE;
+    }
+    return lake_transaction_copy_end(transfer->transaction, transfer->cancellable, error);
+}
+
+static gpointer
+hash_content(gpointer data)
+{
+    Transfer *transfer = data;
+
+    return lake_spool_hash(transfer->commit->file->content, transfer->hasher_stop,
+        &transfer->hasher_error);
+}
+
+static void
+start_hashing(Transfer *transfer)
+{
+    if (transfer->commit->entry->content_hash)
+        return;
+    transfer->hasher_stop = g_cancellable_new();
+    transfer->hasher = g_thread_new("hash", hash_content, transfer);
+}
+
+static gboolean
+finish_hashing(Transfer *transfer, GError **error)
+{
+    if (!transfer->hasher)
+        return TRUE;
+
+    transfer->commit->entry->content_hash =
+        g_thread_join(g_steal_pointer(&transfer->hasher));
+    if (transfer->commit->entry->content_hash)
+        return TRUE;
+    g_propagate_error(error, g_steal_pointer(&transfer->hasher_error));
+    return FALSE;
+}
+
+static void
+transfer_clear(Transfer *transfer)
+{
+    if (transfer->hasher) {
+        g_cancellable_cancel(transfer->hasher_stop);
+        g_free(g_thread_join(transfer->hasher));
+    }
+    g_clear_object(&transfer->hasher_stop);
+    g_clear_error(&transfer->hasher_error);
+    lake_transaction_free(transfer->transaction);
+    g_free(transfer->table);
+}
+
+G_DEFINE_AUTO_CLEANUP_CLEAR_FUNC(Transfer, transfer_clear)
+
+static gboolean
+complete_entry(Transfer *transfer, GError **error)
+{
+    LakeIngestCommit *commit = transfer->commit;
+    g_autoptr(LakeStatement) statement = lake_statement_new_printf(
+        "UPDATE %s SET (" ENTRY_COLUMNS ", ingested_at) = (" ENTRY_VALUES ", now())"
+        " WHERE table_name = $1 AND folder = $2 AND name = $3",
+        lake_catalog_ledger(commit->catalog));
+
+    commit->finish(commit->source, commit->entry);
+    add_entry_values(statement, commit->file->table, commit->entry);
+    g_autoptr(LakeResult) result = run(transfer, statement, error);
+    return result != NULL;
+}
+
+static gboolean
+transfer_all(Transfer *transfer, GError **error)
+{
+    g_autofree char *old_id = NULL;
+
+    if (!claim_entry(transfer, &old_id, error))
+        return FALSE;
+    /* A file without rows needs no table. */
+    if (lake_rows_count(transfer->commit->rows) > 0 && !make_table_fit(transfer, error))
+        return FALSE;
+    if (old_id && !delete_old_rows(transfer, old_id, error))
+        return FALSE;
+
+    start_hashing(transfer);
+    return copy_rows(transfer, error) && finish_hashing(transfer, error) &&
+           complete_entry(transfer, error) && !lake_fault("ingest-before-commit") &&
+           lake_transaction_commit(transfer->transaction, transfer->cancellable, error);
+}
+
+static gboolean
+run_transaction(LakeIngestCommit *commit, GCancellable *cancellable, GError **error)
+{
+    g_auto(Transfer) transfer = {.commit = commit, .cancellable = cancellable};
+
+    transfer.table = lake_catalog_qualify(commit->catalog, commit->file->table);
+    transfer.transaction = lake_transport_begin(lake_catalog_transport(commit->catalog),
+        LAKE_TRANSPORT_BULK, cancellable, error);
+    return transfer.transaction && transfer_all(&transfer, error);
+}
+
+/* --- choosing among them --- */
+
+/* The rows were consumed and cannot be sent again, unless all of them are at hand. */
+static gboolean
+may_try_again(const LakeIngestCommit *commit, const GError *failure, int attempt)
+{
+    return commit->is_complete && attempt < ATTEMPTS_MAX &&
+           (g_error_matches(failure, LAKE_ERROR, LAKE_ERROR_BUSY) ||
+               strcmp(sqlstate_of(failure), "42P01") == 0);
+}
+
+static gboolean
+commit_some_way(LakeIngestCommit *commit, gboolean *ret_unchanged, GCancellable *cancellable,
+    GError **error)
+{
+    gboolean is_small = commit->is_complete && !lake_rows_has_spool(commit->rows);
+    gboolean is_done = FALSE;
+
+    if (is_small && commit->file->expectation != LAKE_INGEST_KNOWN) {
+        if (!try_insert(commit, &is_done, cancellable, error))
+            return FALSE;
+        if (is_done)
+            return TRUE;
+    }
+    if (commit->entry->content_hash) {
+        if (!try_unchanged(commit, &is_done, cancellable, error))
+            return FALSE;
+        *ret_unchanged = is_done;
+        if (is_done)
+            return TRUE;
+    }
+    return run_transaction(commit, cancellable, error);
+}
+
+/* Whether the commit whose answer was lost happened; FALSE when that cannot be found out. */
+static gboolean
+did_happen(const LakeIngestCommit *commit, GCancellable *cancellable)
+{
+    g_autoptr(LakeLedgerEntry) found = lake_ledger_find(
+        commit->catalog, commit->file->table, commit->entry->path, cancellable, NULL);
+
+    return found && g_strcmp0(found->file_id, commit->entry->file_id) == 0;
+}
+
+gboolean
+lake_ingest_commit(LakeIngestCommit *commit, gboolean *ret_unchanged, GCancellable *cancellable,
+    GError **error)
+{
+    *ret_unchanged = FALSE;
+    for (int attempt = 1;; attempt++) {
+        g_autoptr(GError) failure = NULL;
+
+        if (commit_some_way(commit, ret_unchanged, cancellable, &failure))
+            return TRUE;
+        if (g_error_matches(failure, LAKE_ERROR, LAKE_ERROR_OFFLINE) &&
+            did_happen(commit, cancellable))
+            return TRUE;
+        if (!may_try_again(commit, failure, attempt)) {
+            if (failure)
+                g_propagate_error(error, g_steal_pointer(&failure));
+            else
+                lake_error_set(error, LAKE_ERROR_CLASS_INGEST, LAKE_ERROR_FAILED,
+                    "a fault point was hit");
+            return FALSE;
+        }
+    }
+}
