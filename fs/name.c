@@ -1,1 +1,71 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+#include "fs/name.h"
+
+#include "core/catalog.h"
+#include "core/error.h"
+#include <string.h>
+
+/* What a query can end in: the definition, its result in a form, or its text. */
+static const char *const query_suffixes[] = {".sql", ".json", ".jsonl", ".csv", ".sql.text"};
+
+gboolean
+fs_name_is_reserved(const char *name)
+{
+    static const char *const reserved[] = {"ingest", ".deeplake", ".", ".."};
+
+    for (gsize i = 0; i < G_N_ELEMENTS(reserved); i++)
+        if (strcmp(name, reserved[i]) == 0)
+            return TRUE;
+    for (gsize i = 0; i < G_N_ELEMENTS(query_suffixes); i++)
+        if (g_str_has_suffix(name, query_suffixes[i]))
+            return TRUE;
+    return FALSE;
+}
+
+char *
+fs_name_from_table(const char *table)
+{
+    GString *name = g_string_new(NULL);
+    gboolean escapes_first = fs_name_is_reserved(table);
+
+    for (const char *byte = table; *byte; byte++)
+        if (*byte == '%' || *byte == '/' || (escapes_first && byte == table))
+            g_string_append_printf(name, "%%%02X", (guchar)*byte);
+        else
+            g_string_append_c(name, *byte);
+    return g_string_free(name, FALSE);
+}
+
+static char *
+decode(const char *name)
+{
+    GString *table = g_string_new(NULL);
+
+    for (const char *byte = name; *byte; byte++) {
+        int high = *byte == '%' ? g_ascii_xdigit_value(byte[1]) : -1;
+        int low = high >= 0 ? g_ascii_xdigit_value(byte[2]) : -1;
+
+        if (low >= 0)
+            byte += 2;
+        g_string_append_c(table, low >= 0 ? (char)(high << 4 | low) : *byte);
+    }
+    return g_string_free(table, FALSE);
+}
+
+char *
+fs_name_to_table(const char *name, GError **error)
+{
+    g_autofree char *table = decode(name);
+    g_autofree char *again = NULL;
+
+    if (!lake_catalog_check_name(table, error))
+        return NULL;
+    /* One table, one file name: what does not come back the same is another spelling. */
+    again = fs_name_from_table(table);
+    if (strcmp(again, name) != 0) {
+        lake_error_set(error, LAKE_ERROR_CLASS_TABLE, LAKE_ERROR_BAD_INPUT,
+            "\"%s\" is not how a table's name is written here; it would be \"%s\"", name, again);
+        return NULL;
+    }
+    return g_steal_pointer(&table);
+}

@@ -1,0 +1,91 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "fs/caller.h"
+
+#include <fcntl.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+/* A small file of /proc into buffer, NUL-terminated; not g_file_get_contents, which would allocate on
+ * the way of every close. */
+static gboolean
+read_proc(gint32 pid, const char *file, char *buffer, gsize size)
+{
+    char path[64];
+
+    if (pid <= 0)
+        return FALSE;
+    (void)snprintf(path, sizeof path, "/proc/%d/%s", pid, file);
+    int fd = open(path, O_RDONLY | O_CLOEXEC);
+    if (fd < 0)
+        return FALSE;
+    gssize n_read = read(fd, buffer, size - 1);
+    (void)close(fd);
+    if (n_read <= 0)
+        return FALSE;
+    buffer[n_read] = '\0';
+    return TRUE;
+}
+
+/* Field `number` (1-based, proc(5)) of /proc/pid/stat; those after the name in parentheses. */
+static const char *
+stat_field(const char *stat, int number)
+{
+    const char *at = strrchr(stat, ')');
+
+    for (int field = 2; at && field < number; field++)
+        at = strchr(at + 1, ' ');
+    return at ? at + 1 : NULL;
+}
+
+gboolean
+fs_caller_was_killed(gint32 pid, int *ret_signal)
+{
+    char stat[1024];
+    const char *exit_code;
+
+    /* do_exit() sets the exit code before it closes the files; a living thread's is 0. The low seven
+     * bits are the signal, as for waitpid(). */
+    if (!read_proc(pid, "stat", stat, sizeof stat))
+        return FALSE;
+    exit_code = stat_field(stat, 52);
+    *ret_signal = exit_code ? (int)(g_ascii_strtoull(exit_code, NULL, 10) & 0x7f) : 0;
+    return *ret_signal != 0;
+}
+
+static guint64
+status_mask(const char *status, const char *label)
+{
+    const char *line = strstr(status, label);
+
+    return line ? g_ascii_strtoull(line + strlen(label), NULL, 16) : 0;
+}
+
+gboolean
+fs_caller_is_stopped(gint32 pid)
+{
+    static const int stops[] = {SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGKILL};
+    char status[4096];
+    guint64 pending;
+
+    if (!read_proc(pid, "status", status, sizeof status))
+        return TRUE; /* cannot be seen: the interrupt is all we know */
+    pending = status_mask(status, "\nSigPnd:") | status_mask(status, "\nShdPnd:");
+    for (gsize i = 0; i < G_N_ELEMENTS(stops); i++)
+        if (pending & (G_GUINT64_CONSTANT(1) << (stops[i] - 1)))
+            return TRUE;
+    return FALSE;
+}
+
+gint32
+fs_caller_process_of(gint32 pid)
+{
+    char status[4096];
+    const char *line;
+
+    if (!read_proc(pid, "status", status, sizeof status))
+        return pid;
+    line = strstr(status, "\nTgid:");
+    return line ? (gint32)g_ascii_strtoll(line + strlen("\nTgid:"), NULL, 10) : pid;
+}
