@@ -1,20 +1,17 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "core/jobs.h"
 
-#include "core/ingest/normaliser.h"
-
 #include <cjson/cJSON.h>
 
 #define KEPT_MAX 100 /* ended jobs that are remembered */
 
 typedef enum { PHASE_RUNNING, PHASE_DONE, PHASE_FAILED } Phase;
 
-/* All fields but jobs, path, kind, size_bytes and begun_us, which stay, are guarded by
+/* All fields but jobs, path, size_bytes and begun_us, which stay, are guarded by
  * jobs->mutex. */
 struct LakeJob {
     LakeJobs *jobs;
-    char *path;       /* "table/path" */
-    const char *kind; /* constant */
+    char *path; /* "table/path" */
     gint64 size_bytes;
     gint64 begun_us; /* monotonic */
     gint64 ended_us;
@@ -73,7 +70,6 @@ lake_jobs_begin(LakeJobs *jobs, const char *table, const char *path, gint64 size
 
     job->jobs = jobs;
     job->path = g_strconcat(table, "/", path, NULL);
-    job->kind = lake_ingest_kind_of(path)->kind;
     job->size_bytes = size_bytes;
     job->begun_us = g_get_monotonic_time();
     job->total = -1;
@@ -194,7 +190,7 @@ append_json(GString *into, const LakeJob *job)
     char seconds[G_ASCII_DTOSTR_BUF_SIZE];
 
     cJSON_AddStringToObject(object, "path", job->path);
-    cJSON_AddStringToObject(object, "kind", job->kind);
+    cJSON_AddNullToObject(object, "kind"); /* the face of ingest does not tell it */
     cJSON_AddStringToObject(object, "phase", phase_name(job->phase));
     add_int64(object, "rows_written", job->rows_written);
     if (job->total >= 0)

@@ -218,6 +218,18 @@ fs_cache_tables_changed(FsCache *cache)
     g_clear_pointer(&cache->tables, g_ptr_array_unref);
 }
 
+void
+fs_cache_note_table(FsCache *cache, const char *name)
+{
+    g_autoptr(GMutexLocker) locker = g_mutex_locker_new(&cache->lock);
+    const FsCacheTable *known = cache->tables ? find_table(cache->tables, name) : NULL;
+
+    if (known && known->has_table)
+        return;
+    cache->tables_generation++;
+    g_clear_pointer(&cache->tables, g_ptr_array_unref);
+}
+
 /* --- ingested files and folders --- */
 
 static char *

@@ -41,6 +41,9 @@ void fs_cache_table_free(FsCacheTable *table);
 /* Something was made, dropped or renamed: ask again next time. */
 void fs_cache_tables_changed(FsCache *cache);
 
+/* Rows went into this table: it exists. Cheap where that was known. */
+void fs_cache_note_table(FsCache *cache, const char *name);
+
 /* --- ingested files and folders --- */
 
 /* The ledger's entry of ingest/<zone>/<path>; *ret_entry NULL: there is none. Caller frees. */

@@ -4,6 +4,7 @@
 /* fs/failures.h: what went wrong, kept for errors.jsonl (the last FS_FAILURES_MAX) and for the files
  * `<name>.error` beside refused copies. Lives as long as the mount. Any thread; one lock. */
 
+#include "core/error.h"
 #include "fs/adapter.h"
 
 #define FS_FAILURES_MAX 1000

@@ -173,13 +173,14 @@ fs_node_child(FsNode *folder, const char *name)
 }
 
 FsNode *
-fs_node_idle_child(FsNode *folder, const char *name)
+fs_node_idle_child(FsNode *folder, const char *name, gint64 *ret_size)
 {
     FsNode *former_parent = NULL;
     FsNode *child;
 
     g_mutex_lock(&folder->context->tree_lock);
     child = find_child(folder, name);
+    *ret_size = child ? child->result_size : -1;
     if (child && child->n_results > 0) {
         former_parent = take_from_parent(child);
         child = NULL;
@@ -403,7 +404,6 @@ fs_handle_new(FsNode *node, FsCall *call, int flags)
     handle->node = fs_node_ref(node);
     handle->flags = flags;
     handle->opener = call->pid;
-    g_mutex_init(&handle->lock);
     return handle;
 }
 
@@ -417,8 +417,8 @@ fs_handle_free(FsHandle *handle)
     }
     fs_node_unref(handle->node);
     g_clear_pointer(&handle->content, lake_spool_unref);
+    g_clear_pointer(&handle->staged, lake_spool_unref);
     g_clear_error(&handle->at_end);
-    g_mutex_clear(&handle->lock);
     g_free(handle);
 }
 
@@ -434,7 +434,12 @@ fs_handle_set_result(FsHandle *handle, LakeSpool *content)
     FsNode *node = handle->node;
     g_autoptr(GMutexLocker) locker = g_mutex_locker_new(&node->context->tree_lock);
 
+    g_clear_pointer(&handle->content, lake_spool_unref);
     handle->content = lake_spool_ref(content);
+    if (handle->is_result) {
+        node->result_size = lake_spool_size(content);
+        return;
+    }
     if (node->n_results > 0 || handle->is_direct) {
         handle->is_direct = TRUE;
         return;

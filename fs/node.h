@@ -116,28 +116,32 @@ struct FsNodeClass {
     gboolean (*prepare_read)(FsHandle *handle, FsCall *call, GError **error);
     gboolean (*flush)(FsHandle *handle, FsCall *call, GError **error);
     gboolean (*release)(FsHandle *handle, FsCall *call, GError **error);
-    gboolean (*sync)(FsNode *node, FsCall *call, GError **error);
+    gboolean (*sync)(FsHandle *handle, FsCall *call, GError **error);
 
     /* user.* attributes as a JSON object (NULL: none), read and replaced whole. */
     char *(*xattrs)(FsNode *node, FsCall *call, GError **error);
     gboolean (*set_xattrs)(FsNode *node, FsCall *call, const char *xattrs, GError **error);
 };
 
-/* An open file. Its bytes are in content: a result, a restored file, or what is being staged. */
+/* An open file. */
 struct FsHandle {
     FsNode *node; /* referenced */
     int flags;    /* of open(2) */
-    LakeSpool *content; /* NULL until something is there to read */
+    LakeSpool *content; /* what is read; NULL until something is there */
+    LakeSpool *staged;  /* what is written; NULL when it cannot be */
     GError *at_end;     /* what a reader gets after the last byte instead of the end */
     gboolean is_direct; /* no page cache */
     gboolean is_result; /* counted in node->n_results */
     gint32 opener;      /* process */
-    GMutex lock;        /* guards what follows */
-    gboolean is_dirty;  /* bytes that no flush has dealt with yet */
+    /* What follows is changed by one request at a time: of a query's handle by whoever holds the file
+     * open, of an ingested file's under that file's lock. */
+    gboolean is_dirty;    /* bytes that no flush has dealt with yet */
+    gboolean wants_sync;  /* fsync came before the rows: flush the log after them */
     gboolean has_written; /* ever */
-    gboolean is_empty_start; /* created or truncated: to be entered even if nothing is written */
+    gboolean is_empty_start; /* created or truncated: counts even if nothing is written */
     guint n_flushed;    /* verdicts given */
-    gboolean is_private; /* of a query: written and read by this handle alone */
+    guint64 generation; /* of an ingested file: bytes written before it was removed are dead */
+    gboolean has_read;  /* of a query open for both: what was written is this handle's alone */
 };
 
 /* --- the tree --- */
@@ -157,8 +161,9 @@ FsNode *fs_node_child(FsNode *folder, const char *name);
  * Returns a new reference. */
 FsNode *fs_node_adopt(FsNode *folder, const char *name, FsNode *made);
 /* As fs_node_child, but a child whose bytes are in the page cache of a reader gives up its place, and
- * NULL is returned: the next opener gets an inode, a size and a cache of its own. */
-FsNode *fs_node_idle_child(FsNode *folder, const char *name);
+ * NULL is returned: the next opener gets an inode, a size and a cache of its own. *ret_size is what
+ * it last gave, or -1. */
+FsNode *fs_node_idle_child(FsNode *folder, const char *name, gint64 *ret_size);
 /* Takes name's node, if any, out of the tree; handles keep it alive. */
 void fs_node_detach(FsNode *folder, const char *name);
 /* Moves name's node, if any, to a new place; what was there is taken out. */

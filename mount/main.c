@@ -1,1 +1,20 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+#include "mount/commands/commands.h"
+
+#include <locale.h>
+#include <stdio.h>
+
+int
+main(int argc, char **argv)
+{
+    setlocale(LC_CTYPE, "");
+
+    g_autoptr(GError) error = NULL;
+    g_autoptr(MountOptions) options = mount_options_parse(argc, argv, &error);
+    if (!options) {
+        g_autofree char *text = mount_commands_format_error(NULL, error);
+        fputs(text, stderr);
+        return MOUNT_EXIT_USAGE;
+    }
+    return mount_commands_run(options);
+}

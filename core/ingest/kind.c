@@ -1,1 +1,101 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+
+/* core/ingest/kind.c: names of files and what they mean: the kind by the extension, and which
+ * names are never ingested. Also which settings can be. */
+
+#include "core/ingest/normaliser.h"
+
+#include "core/error.h"
+
+#include <string.h>
+
+/* Every kind; the last takes what no other does. */
+static const LakeNormaliser *const kinds[] = {
+    &lake_ingest_text,
+    &lake_ingest_other,
+};
+
+static const char *
+last_part(const char *path)
+{
+    const char *slash = strrchr(path, '/');
+
+    return slash ? slash + 1 : path;
+}
+
+/* Without the dot; "" when there is none. A dot that starts the name makes a hidden file, no
+ * extension. */
+static const char *
+extension_of(const char *path)
+{
+    const char *name = last_part(path);
+    const char *dot = strrchr(name, '.');
+
+    return dot && dot != name ? dot + 1 : "";
+}
+
+static gboolean
+has_extension(const LakeNormaliser *kind, const char *extension)
+{
+    for (const char *const *known = kind->extensions; *known; known++)
+        if (g_ascii_strcasecmp(*known, extension) == 0)
+            return TRUE;
+    return FALSE;
+}
+
+const LakeNormaliser *
+lake_ingest_kind_of(const char *path)
+{
+    const char *extension = extension_of(path);
+
+    for (gsize i = 0; i < G_N_ELEMENTS(kinds); i++)
+        if (!kinds[i]->extensions || has_extension(kinds[i], extension))
+            return kinds[i];
+    g_assert_not_reached();
+}
+
+const LakeNormaliser *
+lake_ingest_kind_named(const char *kind)
+{
+    for (gsize i = 0; i < G_N_ELEMENTS(kinds); i++)
+        if (strcmp(kinds[i]->kind, kind) == 0)
+            return kinds[i];
+    return NULL;
+}
+
+gboolean
+lake_ingest_is_temporary(const char *path)
+{
+    const char *name = last_part(path);
+
+    for (const char *part = path; part; part = strchr(part, '/')) {
+        part += *part == '/';
+        if (*part == '.')
+            return TRUE;
+    }
+    return g_str_has_suffix(name, ".part") || g_str_has_suffix(name, ".tmp") ||
+           g_str_has_suffix(name, "~");
+}
+
+/* A chunk of this many characters fits in a value, whatever the characters. */
+#define CHUNK_SIZE_MAX (LAKE_ROWS_VALUE_MAX_BYTES / 4)
+
+gboolean
+lake_ingest_settings_check(const LakeIngestSettings *settings, GError **error)
+{
+    if (settings->chunk_size < 1 || settings->chunk_size > CHUNK_SIZE_MAX) {
+        lake_error_set(error, LAKE_ERROR_CLASS_INGEST, LAKE_ERROR_BAD_INPUT,
+            "chunk_size is %" G_GINT64_FORMAT
+            ", but a chunk has at least 1 and at most %" G_GINT64_FORMAT " characters",
+            settings->chunk_size, CHUNK_SIZE_MAX);
+        return FALSE;
+    }
+    if (settings->chunk_overlap < 0 || settings->chunk_overlap >= settings->chunk_size) {
+        lake_error_set(error, LAKE_ERROR_CLASS_INGEST, LAKE_ERROR_BAD_INPUT,
+            "chunk_overlap is %" G_GINT64_FORMAT
+            ", but has to be at least 0 and less than chunk_size, which is %" G_GINT64_FORMAT,
+            settings->chunk_overlap, settings->chunk_size);
+        return FALSE;
+    }
+    return TRUE;
+}

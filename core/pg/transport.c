@@ -65,6 +65,17 @@ transport_run_all(LakeTransport *transport, LakeTransportUse use,
     return result;
 }
 
+/* VACUUM and the like cannot run in a transaction block (25001), a procedure that commits not in ours
+ * (2D000). */
+static gboolean
+refuses_transaction(const GError *failure)
+{
+    const LakeErrorFacts *facts = failure ? lake_error_facts(failure) : NULL;
+
+    return facts && (g_strcmp0(facts->sqlstate, "25001") == 0 ||
+                        g_strcmp0(facts->sqlstate, "2D000") == 0);
+}
+
 /* In a READ ONLY transaction: rolled back at the end, so that even a SET of the user's is undone. */
 static gboolean
 stream_reading(LakePgConnection *connection, LakeStatement *statement,
@@ -85,18 +96,16 @@ stream_reading(LakePgConnection *connection, LakeStatement *statement,
     if (is_good)
         return TRUE;
 
-    /* VACUUM and the like cannot run in any transaction (25001), a procedure that commits not in
-     * ours (2D000): both change data, which is what the caller wants to know. */
-    const LakeErrorFacts *facts = lake_error_facts(failure);
-    if (facts && (g_strcmp0(facts->sqlstate, "25001") == 0 ||
-                     g_strcmp0(facts->sqlstate, "2D000") == 0))
+    /* Such a statement changes data, which is what the caller wants to know. */
+    if (refuses_transaction(failure))
         failure->code = LAKE_ERROR_READ_ONLY;
     g_propagate_error(error, g_steal_pointer(&failure));
     return FALSE;
 }
 
-/* Without a transaction block around it, and on a connection that is closed afterwards: whatever the
- * statement did to the session (SET, LISTEN, temporary tables, locks) goes with it. */
+/* In a transaction, so that a result that cannot be kept (too big, no room) undoes the change. On a
+ * connection that is closed afterwards: whatever else the statement did to the session (SET, LISTEN,
+ * temporary tables, locks) goes with it. */
 static gboolean
 stream_changing(LakePgConnection *connection, LakeStatement *statement,
     const LakeStreamOptions *options, const LakeStreamSink *sink, gpointer user_data,
@@ -105,12 +114,24 @@ stream_changing(LakePgConnection *connection, LakeStatement *statement,
     g_autofree char *set_up = g_strdup_printf(
         "SET synchronous_commit = on; SET statement_timeout = %" G_GINT64_FORMAT,
         options->timeout_ms);
+    g_autoptr(GError) failure = NULL;
+    gboolean is_good;
 
-    if (!lake_pg_connection_command(connection, set_up, cancellable, error))
+    if (!lake_pg_connection_command(connection, set_up, cancellable, error) ||
+        !lake_pg_connection_command(connection, "BEGIN", cancellable, error))
         return FALSE;
-    gboolean is_good = lake_pg_run_rows(
-        connection, statement, sink, user_data, ret_n_affected, cancellable, error);
+    is_good = lake_pg_run_rows(
+                  connection, statement, sink, user_data, ret_n_affected, cancellable, &failure) &&
+              lake_pg_connection_command(connection, "COMMIT", cancellable, &failure);
+    if (!is_good && refuses_transaction(failure) && !connection->is_spent) {
+        g_clear_error(&failure);
+        is_good = lake_pg_connection_command(connection, "ROLLBACK", cancellable, &failure) &&
+                  lake_pg_run_rows(connection, statement, sink, user_data, ret_n_affected,
+                      cancellable, &failure);
+    }
     connection->is_spent = TRUE;
+    if (!is_good)
+        g_propagate_error(error, g_steal_pointer(&failure));
     return is_good;
 }
 

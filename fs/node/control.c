@@ -1,1 +1,145 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+/* .deeplake/: how to use this mount, how it fares, and the barrier. */
+#include "core/error.h"
+#include "fs/failures.h"
+#include "fs/node/document.h"
+#include <cjson/cJSON.h>
+#include <string.h>
+#include <unistd.h>
+
+static const char readme[] =
+    "This folder is a Deeplake workspace: tables are folders, SQL is a file.\n"
+    "\n"
+    "Look around\n"
+    "  ls                              the tables and views\n"
+    "  cat docs/schema.json            columns of docs: name, type, key\n"
+    "  cat docs/info.json              rows, bytes, indexes\n"
+    "  cat docs/query.sql              its first 100 rows, as JSON\n"
+    "\n"
+    "Put files in: each becomes rows of the table\n"
+    "  mkdir ingest/docs               opens a drop zone; the first file makes the table\n"
+    "  cp notes.md ingest/docs/        text: one row per 1000 characters, 200 overlap\n"
+    "  rsync -a folder/ ingest/docs/   again and again: only what changed is sent\n"
+    "  cp: a non-zero exit means that nothing went in; the reason is in\n"
+    "  ingest/docs/notes.md.error and in .deeplake/errors.jsonl\n"
+    "  rm ingest/docs/notes.md         deletes that file's rows\n"
+    "\n"
+    "Ask\n"
+    "  echo 'SELECT count(*) FROM docs' > query.sql\n"
+    "  cat query.sql                   runs it: a JSON array, one row per line\n"
+    "  cat query.jsonl                 the same, one object per line\n"
+    "  echo 'UPDATE docs SET …' > query.sql\n"
+    "                                  a statement that changes data runs once, at that close\n"
+    "  -- $1 = \"abc\"                   first lines of this form are the parameters\n"
+    "\n"
+    "Change tables\n"
+    "  mkdir t                         an empty table\n"
+    "  mv t u                          renames it\n"
+    "  rmdir u                         drops it, rows and all (rm -r never does)\n"
+    "\n"
+    "Here in .deeplake\n"
+    "  status.json                     workspace, server, connections, work in progress\n"
+    "  errors.jsonl                    the last 1000 failures, with reason and hint\n"
+    "  wait                            reading it returns when all is committed and durable\n";
+
+static char *
+render_readme(FsNode *document, FsCall *call, GError **error)
+{
+    return g_strdup(readme);
+}
+
+static char *
+render_status(FsNode *document, FsCall *call, GError **error)
+{
+    FsContext *context = document->context;
+    LakeWorkspace *workspace = context->workspace;
+    LakeTransport *transport = lake_workspace_transport(workspace);
+    LakeTransportStatus status;
+    cJSON *object = cJSON_CreateObject();
+    gint64 uptime_ns = fs_node_now_ns() - context->started_ns;
+
+    lake_transport_status(transport, &status);
+    cJSON_AddStringToObject(object, "workspace", lake_workspace_config(workspace)->workspace);
+    cJSON_AddStringToObject(object, "transport", lake_transport_name(transport));
+    cJSON_AddStringToObject(object, "server_version", status.server_version);
+    cJSON *connections = cJSON_AddObjectToObject(object, "connections");
+    cJSON_AddNumberToObject(connections, "open", status.n_open);
+    cJSON_AddNumberToObject(connections, "in_use", status.n_in_use);
+    cJSON_AddNumberToObject(connections, "max", status.n_max);
+    cJSON_AddNumberToObject(object, "pid", getpid());
+    cJSON_AddNumberToObject(object, "uptime_seconds", (double)(uptime_ns / 1000000000));
+    cJSON_AddNumberToObject(object, "ingest_in_progress",
+        lake_jobs_n_running(lake_workspace_jobs(workspace)));
+    cJSON_AddNumberToObject(object, "errors", (double)fs_failures_count(context->failures));
+    cJSON_AddBoolToObject(object, "read_only", lake_workspace_config(workspace)->read_only);
+    cJSON_AddStringToObject(object, "version", DEEPLAKEFS_VERSION);
+    char *printed = cJSON_Print(object);
+    char *text = g_strconcat(printed, "\n", NULL);
+    cJSON_free(printed);
+    cJSON_Delete(object);
+    return text;
+}
+
+static char *
+render_errors(FsNode *document, FsCall *call, GError **error)
+{
+    return fs_failures_to_jsonl(document->context->failures);
+}
+
+static char *
+render_wait(FsNode *document, FsCall *call, GError **error)
+{
+    LakeWorkspace *workspace = document->context->workspace;
+
+    if (!fs_call_may_block(call))
+        return NULL;
+    if (!lake_jobs_wait(lake_workspace_jobs(workspace), -1, call->cancellable)) {
+        lake_error_set(error, LAKE_ERROR_CLASS_GENERAL, LAKE_ERROR_CANCELLED, "interrupted");
+        return NULL;
+    }
+    if (!lake_workspace_sync(workspace, call->cancellable, error))
+        return NULL;
+    return g_strdup("{\"in_progress\": 0, \"durable\": true}\n");
+}
+
+static const struct {
+    const char *name;
+    FsDocumentRender render;
+    gboolean waits;
+} documents[] = {
+    {"README", render_readme, FALSE},
+    {"errors.jsonl", render_errors, FALSE},
+    {"status.json", render_status, FALSE},
+    {"wait", render_wait, TRUE},
+};
+
+static FsNode *
+control_lookup(FsNode *folder, FsCall *call, const char *name, GError **error)
+{
+    for (gsize i = 0; i < G_N_ELEMENTS(documents); i++)
+        if (strcmp(name, documents[i].name) == 0)
+            return fs_document_child(folder, name, documents[i].render, documents[i].waits);
+    return NULL;
+}
+
+static GPtrArray *
+control_list(
+    FsNode *folder, FsCall *call, const char *after, gboolean *ret_is_last, GError **error)
+{
+    GPtrArray *listed = g_ptr_array_new_with_free_func((GDestroyNotify)fs_listed_free);
+
+    for (gsize i = 0; i < G_N_ELEMENTS(documents); i++)
+        g_ptr_array_add(listed, fs_listed_new(documents[i].name, FALSE));
+    *ret_is_last = TRUE;
+    return listed;
+}
+
+const FsNodeClass fs_node_control = {
+    .name = "control",
+    .size = sizeof(FsNode),
+    .is_folder = TRUE,
+    .timeout_seconds = 60,
+    .attributes = fs_node_folder_attributes,
+    .lookup = control_lookup,
+    .list = control_list,
+};

@@ -1,1 +1,271 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+#include "mount/commands/commands.h"
+
+#include "core/error.h"
+#include "core/query/to_json.h"
+#include "mount/files.h"
+#include "mount/progress.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+#define MAX_FILES_AT_ONCE 4
+
+typedef struct {
+    MountSession *session;
+    const char *table;
+    MountProgress *progress; /* has its own lock */
+    GMutex mutex;            /* guards what follows */
+    guint n_ingested;
+    guint n_untried;
+    int exit_status; /* the gravest so far */
+    gboolean has_given_up;
+} Batch;
+
+/* One file on its way, in one thread. */
+typedef struct {
+    Batch *batch;
+    const MountFile *file;
+    gint64 counted_bytes; /* told to the progress bar */
+} FileJob;
+
+static void
+tell(const char *source, const char *reason, gboolean is_failure)
+{
+    g_autofree char *name = g_filename_display_name(source);
+    fprintf(
+        stderr, "deeplakefs: ingest: %s%s: %s\n", is_failure ? "" : "skipped ", name, reason);
+}
+
+static void
+record_failure(Batch *batch, const MountFile *file, const GError *error)
+{
+    int status = mount_commands_exit_status(error);
+    g_autofree char *name = g_filename_display_name(file->source);
+    g_autoptr(GError) named = g_error_copy(error);
+
+    if (!strstr(named->message, file->path))
+        g_prefix_error(&named, "%s: ", name);
+    g_autofree char *text = mount_commands_format_error("ingest", named);
+    g_strchomp(text);
+
+    g_mutex_lock(&batch->mutex);
+    gboolean is_shown = !batch->has_given_up;
+    batch->exit_status = MAX(batch->exit_status, status);
+    /* Without a server, or room, each further file would only wait and then fail the same way.
+     */
+    if (g_error_matches(error, LAKE_ERROR, LAKE_ERROR_OFFLINE) ||
+        g_error_matches(error, LAKE_ERROR, LAKE_ERROR_NO_SPACE) ||
+        g_error_matches(error, LAKE_ERROR, LAKE_ERROR_CANCELLED))
+        batch->has_given_up = TRUE;
+    g_mutex_unlock(&batch->mutex);
+
+    if (is_shown)
+        mount_progress_print(batch->progress, text);
+}
+
+static void
+on_rows(gint64 rows_written, gint64 total, gpointer user_data)
+{
+    FileJob *job = user_data;
+    if (total <= 0)
+        return;
+
+    double fraction = CLAMP((double)rows_written / (double)total, 0, 1);
+    gint64 done_bytes = (gint64)(fraction * (double)job->file->status.st_size);
+    mount_progress_add(job->batch->progress, job->file->path, done_bytes - job->counted_bytes);
+    job->counted_bytes = done_bytes;
+}
+
+/* O_NONBLOCK: a FIFO that has taken the file's place since must not hold us. */
+static LakeSpool *
+open_source(const MountFile *file, struct stat *ret_status, GError **error)
+{
+    int flags = O_RDONLY | O_CLOEXEC | O_NONBLOCK | (file->is_given ? 0 : O_NOFOLLOW);
+    int fd = open(file->source, flags);
+    int saved_errno = errno;
+
+    if (fd >= 0 && fstat(fd, ret_status) == 0 && S_ISREG(ret_status->st_mode)) {
+        posix_fadvise(fd, 0, 0, POSIX_FADV_SEQUENTIAL);
+        return lake_spool_new_from_fd(fd, ret_status->st_size);
+    }
+    if (fd >= 0) {
+        close(fd);
+        saved_errno = EINVAL;
+    }
+    lake_error_set(error, LAKE_ERROR_CLASS_INGEST, lake_error_code_from_errno(saved_errno),
+        "cannot open: %s", g_strerror(saved_errno));
+    return NULL;
+}
+
+static LakeFileAttributes
+get_attributes(const struct stat *status)
+{
+    return (LakeFileAttributes){
+        .mode = status->st_mode,
+        .uid = geteuid(), /* as cp has it: the copy belongs to who copied */
+        .gid = getegid(),
+        .mtime_ns = (gint64)status->st_mtim.tv_sec * 1000000000 + status->st_mtim.tv_nsec,
+    };
+}
+
+static gboolean
+ingest_file(FileJob *job, GError **error)
+{
+    MountSession *session = job->batch->session;
+    struct stat status;
+    g_autoptr(LakeSpool) content = open_source(job->file, &status, error);
+    if (!content)
+        return FALSE;
+
+    LakeIngestFile file = {
+        .table = job->batch->table,
+        .path = job->file->path,
+        .content = content,
+        .attributes = get_attributes(&status),
+        .settings = {session->config->chunk_size, session->config->chunk_overlap},
+        .expectation = LAKE_INGEST_UNKNOWN,
+        .progress = on_rows,
+        .progress_data = job,
+    };
+    g_autoptr(LakeLedgerEntry) entry = lake_ingest_file(
+        lake_workspace_catalog(session->workspace), &file, session->cancellable, error);
+    if (!entry)
+        return FALSE;
+    g_debug("%s: %" G_GINT64_FORMAT " rows", job->file->path, entry->n_rows);
+    return TRUE;
+}
+
+static void
+run_job(gpointer data, gpointer user_data)
+{
+    g_autoptr(GError) error = NULL;
+    FileJob job = {.batch = user_data, .file = data};
+
+    g_mutex_lock(&job.batch->mutex);
+    gboolean is_skipped = job.batch->has_given_up;
+    job.batch->n_untried += is_skipped;
+    g_mutex_unlock(&job.batch->mutex);
+    if (is_skipped)
+        return;
+
+    mount_progress_add(job.batch->progress, job.file->path, 0);
+    if (ingest_file(&job, &error)) {
+        g_mutex_lock(&job.batch->mutex);
+        job.batch->n_ingested++;
+        g_mutex_unlock(&job.batch->mutex);
+    } else {
+        record_failure(job.batch, job.file, error);
+    }
+    mount_progress_add(
+        job.batch->progress, job.file->path, job.file->status.st_size - job.counted_bytes);
+}
+
+/* Folders first: their attributes are kept, and empty ones exist, as with cp -r. */
+static gboolean
+add_folders(Batch *batch, const MountFiles *files)
+{
+    LakeCatalog *catalog = lake_workspace_catalog(batch->session->workspace);
+
+    for (guint i = 0; i < files->folders->len; i++) {
+        g_autoptr(GError) error = NULL;
+        const MountFile *folder = files->folders->pdata[i];
+        LakeFileAttributes attributes = get_attributes(&folder->status);
+        if (!lake_ledger_add_folder(catalog, batch->table, folder->path, &attributes,
+                batch->session->cancellable, &error) &&
+            !g_error_matches(error, LAKE_ERROR, LAKE_ERROR_EXISTS)) {
+            record_failure(batch, folder, error);
+            return FALSE;
+        }
+    }
+    return TRUE;
+}
+
+static void
+run_batch(Batch *batch, const MountFiles *files)
+{
+    /* One connection is always left for the short questions in between. */
+    gint64 n_threads = CLAMP(batch->session->config->pool_size - 1, 1, MAX_FILES_AT_ONCE);
+    g_autoptr(GError) error = NULL;
+    GThreadPool *pool = g_thread_pool_new(run_job, batch, (int)n_threads, TRUE, &error);
+    if (!pool)
+        g_error("cannot start threads: %s", error->message);
+
+    batch->progress = mount_progress_new(files->total_bytes);
+    for (guint i = 0; i < files->files->len; i++)
+        g_thread_pool_push(pool, files->files->pdata[i], NULL);
+    g_thread_pool_free(pool, FALSE, TRUE);
+    g_clear_pointer(&batch->progress, mount_progress_free);
+}
+
+static int
+print_result(Batch *batch)
+{
+    MountSession *session = batch->session;
+    LakeCatalog *catalog = lake_workspace_catalog(session->workspace);
+    g_autoptr(GError) error = NULL;
+
+    gint64 n_rows = lake_catalog_count(catalog, batch->table, session->cancellable, &error);
+    /* Files without content leave no table. */
+    if (n_rows < 0 && !g_error_matches(error, LAKE_ERROR, LAKE_ERROR_NOT_FOUND))
+        return mount_commands_fail(session->options, error, mount_commands_exit_status(error));
+
+    g_autofree char *dataset_path = lake_catalog_dataset_path(catalog, batch->table);
+    g_autoptr(GString) text = g_string_new("{\"table_name\":");
+    lake_json_append_string(text, batch->table, strlen(batch->table));
+    g_string_append_printf(
+        text, ",\"row_count\":%" G_GINT64_FORMAT ",\"dataset_path\":", MAX(n_rows, 0));
+    lake_json_append_string(text, dataset_path, strlen(dataset_path));
+    g_string_append(text, "}\n");
+    return mount_commands_print(session->options, text->str, text->len) ? MOUNT_EXIT_OK
+                                                                        : MOUNT_EXIT_SYSTEM;
+}
+
+static int
+ingest(MountSession *session)
+{
+    GPtrArray *arguments = session->options->arguments;
+    Batch batch = {.session = session, .table = arguments->pdata[0]};
+    g_autoptr(GError) error = NULL;
+    LakeIngestSettings settings = {session->config->chunk_size, session->config->chunk_overlap};
+
+    if (!lake_ingest_settings_check(&settings, &error))
+        return mount_commands_fail(session->options, error, MOUNT_EXIT_USAGE);
+    if (session->config->read_only) {
+        lake_error_set(&error, LAKE_ERROR_CLASS_INGEST, LAKE_ERROR_READ_ONLY,
+            "table %s takes no files: the setting read_only is on", batch.table);
+        return mount_commands_fail(session->options, error, MOUNT_EXIT_USAGE);
+    }
+
+    g_autoptr(MountFiles) files = mount_files_new(tell);
+    for (guint i = 1; i < arguments->len; i++)
+        mount_files_add(files, arguments->pdata[i]);
+    if (files->n_failed)
+        batch.exit_status = MOUNT_EXIT_USAGE;
+
+    g_mutex_init(&batch.mutex);
+    batch.progress = mount_progress_new(0);
+    gboolean has_folders = add_folders(&batch, files);
+    g_clear_pointer(&batch.progress, mount_progress_free);
+    if (has_folders)
+        run_batch(&batch, files);
+    g_mutex_clear(&batch.mutex);
+
+    if (batch.n_untried)
+        fprintf(stderr, "deeplakefs: ingest: files not tried: %u\n", batch.n_untried);
+    if (g_cancellable_is_cancelled(session->cancellable))
+        return MOUNT_EXIT_INTERRUPTED;
+    int printed = batch.n_ingested ? print_result(&batch) : MOUNT_EXIT_OK;
+    if (!batch.n_ingested && !batch.exit_status)
+        fputs("deeplakefs: ingest: there were no files to ingest\n", stderr);
+    return MAX(batch.exit_status, printed);
+}
+
+int
+mount_commands_ingest(const MountOptions *options)
+{
+    return mount_commands_with_workspace(options, ingest);
+}

@@ -1,1 +1,154 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+
+/* tests/support/tsan.c: tells ThreadSanitizer of GLib's locks.
+ *
+ * GLib's mutexes, conditions, once-guards and reference counts are futexes and atomics in a
+ * library that is not instrumented: the sanitizer sees two threads touch the same memory and
+ * nothing between them. Here stand functions of the same names, which the test programs' own
+ * calls and those of libraries reach first; each says what happens and calls the real one.
+ * Threads, GRecMutex and GRWLock need none of it: they are pthreads', which the sanitizer
+ * knows. */
+
+typedef int tsan_support_is_not_empty; /* a unit without any declaration is not ISO C */
+
+#ifdef __SANITIZE_THREAD__
+
+#include <dlfcn.h>
+#include <glib.h>
+#include <sanitizer/tsan_interface.h>
+#include <string.h>
+
+/* Macros around the functions of these names. */
+#undef g_once_init_enter
+#undef g_once_init_leave
+#undef g_atomic_ref_count_dec
+
+typedef struct {
+    void (*mutex_lock)(GMutex *mutex);
+    gboolean (*mutex_trylock)(GMutex *mutex);
+    void (*mutex_unlock)(GMutex *mutex);
+    void (*mutex_clear)(GMutex *mutex);
+    void (*cond_wait)(GCond *cond, GMutex *mutex);
+    gboolean (*cond_wait_until)(GCond *cond, GMutex *mutex, gint64 end_us);
+    gboolean (*once_init_enter)(volatile void *location);
+    void (*once_init_leave)(volatile void *location, gsize result);
+    gboolean (*atomic_ref_count_dec)(gatomicrefcount *count);
+} Functions;
+
+/* ISO C has no cast from dlsym's object pointer to a function's. */
+static void
+find(void *ret_function, const char *name)
+{
+    void *symbol = dlsym(RTLD_NEXT, name);
+
+    if (!symbol)
+        __builtin_trap();
+    memcpy(ret_function, &symbol, sizeof symbol);
+}
+
+/* GLib's own. The first call comes before main, from the start of libgobject, when there is one
+ * thread only; the constructor is for programs without it. */
+__attribute__((constructor)) static const Functions *
+real(void)
+{
+    static Functions functions;
+
+    if (functions.atomic_ref_count_dec)
+        return &functions;
+
+    find(&functions.mutex_lock, "g_mutex_lock");
+    find(&functions.mutex_trylock, "g_mutex_trylock");
+    find(&functions.mutex_unlock, "g_mutex_unlock");
+    find(&functions.mutex_clear, "g_mutex_clear");
+    find(&functions.cond_wait, "g_cond_wait");
+    find(&functions.cond_wait_until, "g_cond_wait_until");
+    find(&functions.once_init_enter, "g_once_init_enter");
+    find(&functions.once_init_leave, "g_once_init_leave");
+    find(&functions.atomic_ref_count_dec, "g_atomic_ref_count_dec");
+    return &functions;
+}
+
+void
+g_mutex_lock(GMutex *mutex)
+{
+    __tsan_mutex_pre_lock(mutex, 0);
+    real()->mutex_lock(mutex);
+    __tsan_mutex_post_lock(mutex, 0, 0);
+}
+
+gboolean
+g_mutex_trylock(GMutex *mutex)
+{
+    __tsan_mutex_pre_lock(mutex, __tsan_mutex_try_lock);
+    gboolean is_locked = real()->mutex_trylock(mutex);
+    __tsan_mutex_post_lock(
+        mutex, __tsan_mutex_try_lock | (is_locked ? 0 : __tsan_mutex_try_lock_failed), 0);
+    return is_locked;
+}
+
+void
+g_mutex_unlock(GMutex *mutex)
+{
+    __tsan_mutex_pre_unlock(mutex, 0);
+    real()->mutex_unlock(mutex);
+    __tsan_mutex_post_unlock(mutex, 0);
+}
+
+void
+g_mutex_clear(GMutex *mutex)
+{
+    real()->mutex_clear(mutex);
+    __tsan_mutex_destroy(mutex, 0);
+}
+
+/* A wait gives the mutex away and takes it again: what one woke up for is ordered by that. */
+void
+g_cond_wait(GCond *cond, GMutex *mutex)
+{
+    __tsan_mutex_pre_unlock(mutex, 0);
+    __tsan_mutex_post_unlock(mutex, 0);
+    real()->cond_wait(cond, mutex);
+    __tsan_mutex_pre_lock(mutex, 0);
+    __tsan_mutex_post_lock(mutex, 0, 0);
+}
+
+gboolean
+g_cond_wait_until(GCond *cond, GMutex *mutex, gint64 end_us)
+{
+    __tsan_mutex_pre_unlock(mutex, 0);
+    __tsan_mutex_post_unlock(mutex, 0);
+    gboolean is_in_time = real()->cond_wait_until(cond, mutex, end_us);
+    __tsan_mutex_pre_lock(mutex, 0);
+    __tsan_mutex_post_lock(mutex, 0, 0);
+    return is_in_time;
+}
+
+gboolean
+g_once_init_enter(volatile void *location)
+{
+    gboolean is_first = real()->once_init_enter(location);
+
+    if (!is_first)
+        __tsan_acquire((void *)location);
+    return is_first;
+}
+
+void
+g_once_init_leave(volatile void *location, gsize result)
+{
+    __tsan_release((void *)location);
+    real()->once_init_leave(location, result);
+}
+
+/* Whoever drops the last reference has seen all that the others did with theirs. */
+gboolean
+g_atomic_ref_count_dec(gatomicrefcount *count)
+{
+    __tsan_release(count);
+    gboolean is_last = real()->atomic_ref_count_dec(count);
+    if (is_last)
+        __tsan_acquire(count);
+    return is_last;
+}
+
+#endif

@@ -1,0 +1,35 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#pragma once
+
+/* fs/node/inbox.h: ingest/, the drop zones in it, and the files that are copied there.
+ *
+ * A file that is being written is `unsaved`: its bytes are in a spool of the handle that writes them,
+ * its attributes in the node, and the node is pinned. A commit (fs/node/inbox_file.c) turns it into an
+ * entry of the ledger, and from then on attributes come from there. Files with temporary names stay
+ * unsaved until they are renamed or removed.
+ */
+
+#include "fs/node.h"
+
+/* Drop zone (the table's exact name) and path below it of a node in ingest/; caller frees both. FALSE
+ * (NOT_FOUND) when the node was taken out of the tree. */
+gboolean fs_inbox_locate(FsNode *node, char **ret_zone, char **ret_path, GError **error);
+
+/* --- fs/node/inbox_file.c --- */
+
+/* The node of a file by this name, made where it is new. New reference. */
+FsNode *fs_inbox_file_child(FsNode *folder, const char *name);
+gboolean fs_inbox_file_is_unsaved(FsNode *file);
+/* Opens a file that is new or to be overwritten. */
+FsHandle *fs_inbox_file_create(FsNode *file, FsCall *call, guint32 mode, int flags);
+/* Forgets unsaved bytes; handles that are still open on them will not be ingested. */
+void fs_inbox_file_drop(FsNode *file);
+/* Ingests the unsaved bytes as ingest/<zone>/<path>. */
+gboolean fs_inbox_file_commit(
+    FsNode *file, FsCall *call, const char *zone, const char *path, GError **error);
+
+/* Attributes of a ledger's entry into a status. */
+void fs_inbox_fill_status(
+    FsNode *node, const LakeFileAttributes *attributes, gint64 size_bytes, struct stat *status);
+/* change's fields but the size into attributes. */
+void fs_inbox_apply_change(LakeFileAttributes *attributes, const FsChange *change);

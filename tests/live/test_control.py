@@ -1,0 +1,160 @@
+# SPDX-License-Identifier: Apache-2.0
+"""fs/SEMANTICS.md, Control: what the mount says about itself."""
+
+import json
+import os
+import subprocess
+import time
+
+import pytest
+
+from support import files
+from support.mount import run, wait_for
+
+
+def control(mount, name):
+    return files.read(mount.at(".deeplake", name)).decode()
+
+
+def status(mount):
+    return json.loads(control(mount, "status.json"))
+
+
+def test_the_control_folder_lists_its_documents(mount):
+    """Control."""
+    assert {"README", "status.json", "errors.jsonl", "wait"} <= set(
+        os.listdir(mount.at(".deeplake")))
+
+
+def test_the_readme_says_how_to_use_this_mount(mount):
+    """Control: README: one screen on how to use this mount."""
+    text = control(mount, "README")
+    assert 10 < len(text.splitlines()) <= 60
+    for word in ("ingest", "query.sql", ".deeplake"):
+        assert word in text
+
+
+def test_status_json_says_workspace_transport_and_version(mount):
+    """Control: workspace, transport, server version, connections, uptime, ingest in
+    progress."""
+    found = status(mount)
+    text = json.dumps(found)
+    assert found["workspace"] == mount.workspace
+    assert {"embedded": "embedded", "external": "postgresql"}[mount.backend.kind] in text
+    version = mount.sql("SHOW server_version")[0][0].split()[0]
+    assert version in text
+
+
+def test_no_secret_stands_in_the_control_files(mount):
+    """Control: a conninfo may hold a password; nothing shows it."""
+    for name in ("README", "status.json", "errors.jsonl"):
+        assert "password" not in control(mount, name).lower()
+
+
+def test_status_shows_the_ingest_in_progress(mount, table):
+    """Control: ingest in progress."""
+    os.mkdir(mount.zone(table))
+    files.write(mount.zone(table, "first.txt"), b"x")
+    blocker = mount.backend.connect()
+    blocker.autocommit = False
+    blocker.cursor().execute(
+        f'SET search_path = "{mount.workspace}"; LOCK TABLE "{table}" IN EXCLUSIVE MODE')
+    writer = subprocess.Popen(["bash", "-c", 'printf hello > "$1"', "bash",
+                               mount.zone(table, "second.txt")])
+    try:
+        wait_for(lambda: "second.txt" in control(mount, "status.json"), 10,
+                 "second.txt in status.json")
+        waiter = subprocess.Popen(["cat", mount.at(".deeplake", "wait")],
+                                  stdout=subprocess.DEVNULL)
+        time.sleep(0.5)
+        assert waiter.poll() is None, "wait returned while an ingest was in progress"
+    finally:
+        blocker.rollback()
+        blocker.close()
+    assert writer.wait(30) == 0
+    assert waiter.wait(30) == 0
+    assert "second.txt" not in json.dumps(status(mount).get("ingest", ""))
+    assert mount.chunks(table, "second.txt") == [(0, "hello")]
+
+
+def test_wait_returns_at_once_when_nothing_is_in_progress(mount):
+    """Control: reading wait returns when nothing is in progress and all is durable."""
+    started = time.monotonic()
+    run("cat", mount.at(".deeplake", "wait")).ok()
+    assert time.monotonic() - started < 5
+
+
+def test_wait_makes_the_rows_durable(mount, table):
+    """Ingest, Durability: after cat .deeplake/wait they survive power loss: the log is
+    flushed."""
+    os.mkdir(mount.zone(table))
+    for number in range(20):
+        files.write(mount.zone(table, f"{number}.txt"), b"x" * 3000)
+    inserted = mount.sql("SELECT pg_current_wal_insert_lsn()")[0][0]
+    run("cat", mount.at(".deeplake", "wait")).ok()
+    assert mount.sql("SELECT pg_current_wal_flush_lsn() >= %s::pg_lsn", inserted) == [(True,)]
+
+
+def test_errors_jsonl_has_one_object_per_failure(mount, table):
+    """Control: errors.jsonl: time, op, path, uid, pid, errno, sqlstate, message, hint."""
+    os.mkdir(mount.zone(table))
+    with pytest.raises(OSError):
+        files.write(mount.zone(table, "bad.txt"), b"\0")
+    lines = [json.loads(line) for line in control(mount, "errors.jsonl").splitlines()]
+    mine = [line for line in lines if f"{table}/bad.txt" in line["path"]]
+    assert len(mine) == 1
+    assert {"time", "op", "path", "uid", "pid", "errno", "message"} <= set(mine[0])
+    assert mine[0]["uid"] == os.geteuid()
+    assert mine[0]["errno"] in (22, "EINVAL")
+    assert "NUL" in mine[0]["message"]
+
+
+def test_errors_jsonl_keeps_the_last_thousand(mount, table):
+    """Control: the last 1000."""
+    os.mkdir(mount.zone(table))
+    path = mount.zone(table, "bad.txt")
+    for _ in range(1010):
+        handle = os.open(path, os.O_CREAT | os.O_WRONLY | os.O_TRUNC)
+        os.write(handle, b"\0")
+        with pytest.raises(OSError):
+            os.close(handle)
+    lines = control(mount, "errors.jsonl").splitlines()
+    assert len(lines) == 1000
+    assert all(json.loads(line)["path"].endswith("bad.txt") for line in lines)
+
+
+def test_an_ingested_file_tells_its_file_id_rows_and_kind(mount, table):
+    """Control: user.deeplake.* xattrs on an ingested file: file_id, rows, kind."""
+    os.mkdir(mount.zone(table))
+    path = mount.zone(table, "a.txt")
+    files.write(path, "x" * 2500)
+    assert os.getxattr(path, "user.deeplake.file_id").decode() == mount.ledger(
+        table, "a.txt")["file_id"]
+    assert os.getxattr(path, "user.deeplake.rows") == b"3"
+    assert os.getxattr(path, "user.deeplake.kind") == b"text"
+
+
+def test_control_documents_cannot_be_changed(mount):
+    """Control."""
+    for name in ("README", "status.json", "errors.jsonl"):
+        with pytest.raises(OSError):
+            files.write(mount.at(".deeplake", name), b"x")
+        with pytest.raises(OSError):
+            os.unlink(mount.at(".deeplake", name))
+    with pytest.raises(OSError):
+        os.rmdir(mount.at(".deeplake"))
+    with pytest.raises(OSError):
+        os.rmdir(mount.at("ingest"))
+
+
+@pytest.mark.parametrize("name", ["README", "status.json", "errors.jsonl"])
+def test_control_documents_suit_every_tool(mount, work, name):
+    """Tenets: ordinary tools work."""
+    path = mount.at(".deeplake", name)
+    for script in ('cp "$1" "$2"', 'rsync "$1" "$2"', 'cat "$1" > "$2"'):
+        run("bash", "-c", script, "bash", path, os.path.join(work, "copy")).ok()
+        copied = files.read(os.path.join(work, "copy"))
+        if name == "README":
+            assert copied == files.read(path)
+        if name == "status.json":
+            json.loads(copied)

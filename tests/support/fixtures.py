@@ -1,0 +1,155 @@
+# SPDX-License-Identifier: Apache-2.0
+"""pytest fixtures that live and fault tests share."""
+
+import itertools
+import os
+import re
+import shutil
+import tempfile
+import threading
+
+import pytest
+
+from support.mount import PROGRAM, Backend, Mount, live_mounts
+from support.postgres import Postgres
+
+TEST_LIMIT_SECONDS = int(os.environ.get("LIVE_TEST_LIMIT", "240"))
+
+_numbers = itertools.count(1)
+
+
+def pytest_configure(config):
+    config.addinivalue_line("markers", "needs_no_program: checks the tests' own tools")
+
+
+def pytest_collection_modifyitems(items):
+    if not os.access(PROGRAM, os.X_OK):
+        missing = pytest.mark.skip(reason=f"no program at {PROGRAM}: build it, or set "
+                                          "DEEPLAKEFS")
+        for item in items:
+            if "needs_no_program" not in item.keywords:
+                item.add_marker(missing)
+
+
+@pytest.hookimpl(hookwrapper=True)
+def pytest_runtest_makereport(item, call):
+    """A failure shows what daemon and server said."""
+    outcome = yield
+    report = outcome.get_result()
+    if report.failed:
+        for mount in live_mounts:
+            report.sections.append((f"logs of {mount.path}", mount.backend.logs()))
+
+
+@pytest.fixture(autouse=True)
+def watchdog():
+    """A mount that hangs must not hang the suite: killing its daemon frees whoever waits."""
+    def bite():
+        for mount in list(live_mounts):
+            mount.kill9()
+
+    timer = threading.Timer(TEST_LIMIT_SECONDS, bite)
+    timer.daemon = True
+    timer.start()
+    yield
+    timer.cancel()
+
+
+@pytest.fixture(scope="session")
+def postgres():
+    """One cluster for the run; each test or module takes a database of it."""
+    with Postgres() as server:
+        yield server
+
+
+@pytest.fixture
+def own_postgres():
+    """A cluster that the test may kill."""
+    with Postgres() as server:
+        yield server
+
+
+@pytest.fixture
+def work():
+    """A folder on local disk."""
+    folder = tempfile.mkdtemp(prefix="deeplakefs-work-")
+    yield folder
+    shutil.rmtree(folder, ignore_errors=True)
+
+
+def new_database(server):
+    return server.create_database(f"test_{os.getpid()}_{next(_numbers)}")
+
+
+def make_backend(kind, postgres):
+    return Backend(kind, dsn=new_database(postgres) if kind == "external" else None)
+
+
+def tear_down(backend):
+    for mount in [one for one in live_mounts if one.backend is backend]:
+        mount.teardown()
+    backend.destroy()
+
+
+@pytest.fixture(scope="module", params=["embedded", "external"])
+def backend(request, postgres):
+    """Both ways to a server; the module's tests share it."""
+    made = make_backend(request.param, postgres)
+    yield made
+    tear_down(made)
+
+
+@pytest.fixture(scope="module")
+def shared_mount(backend):
+    """One mount for the module: tests keep apart by the names of their tables."""
+    return Mount(backend).start()
+
+
+@pytest.fixture
+def mount(shared_mount, backend):
+    """The module's mount; started anew when the test before it left it dead."""
+    current = getattr(backend, "current_mount", shared_mount)
+    try:
+        os.listdir(current.path)
+    except OSError:
+        current.teardown()
+        current = Mount(backend).start()
+    backend.current_mount = current
+    return current
+
+
+@pytest.fixture
+def another_mount(backend):
+    """Starts further mounts on the module's backend: another workspace, other options."""
+    made = []
+
+    def start(workspace=None, **arguments):
+        one = Mount(backend, workspace or f"space{next(_numbers)}", **arguments)
+        made.append(one)
+        return one.start()
+
+    yield start
+    for one in made:
+        one.teardown()
+
+
+@pytest.fixture
+def fresh_backend(postgres):
+    """Makes backends for this test alone: fresh_backend("embedded"),
+    fresh_backend("external")."""
+    made = []
+
+    def make(kind="embedded"):
+        made.append(make_backend(kind, postgres))
+        return made[-1]
+
+    yield make
+    for one in made:
+        tear_down(one)
+
+
+@pytest.fixture
+def table(request):
+    """A name for a table of this test alone."""
+    words = re.sub(r"[^a-z0-9]+", "_", request.node.name.lower()).strip("_")
+    return f"{words[:40]}_{next(_numbers)}"
