@@ -398,13 +398,14 @@ file_flush(FsHandle *handle, FsCall *call, GError **error)
 
     if (!handle->staged || (!handle->is_dirty && !handle->is_empty_start))
         return TRUE;
+    /* A later one only marks: `( a; b ) > f` must not be ingested once a line. */
+    gboolean is_verdict = handle->is_dirty && handle->n_flushed == 0;
+    if (is_verdict && !fs_call_may_block(call))
+        return FALSE;
     if (fs_caller_was_killed(call->pid, &signal))
         return refuse_killed(handle, signal, error);
-    /* A later one only marks: `( a; b ) > f` must not be ingested once a line. */
-    if (!handle->is_dirty || handle->n_flushed > 0)
+    if (!is_verdict)
         return TRUE;
-    if (!fs_call_may_block(call))
-        return FALSE;
 
     g_mutex_lock(&file->lock);
     is_live = handle->generation == file->generation;
