@@ -21,7 +21,7 @@
 #include <sys/statvfs.h>
 #include <sys/xattr.h>
 
-#define LOOP_THREADS 4
+#define LOOP_THREADS 2
 /* Reads at least this long are spliced from the spool's file instead of copied through us. */
 #define SPLICE_BYTES (64 * 1024)
 

@@ -650,10 +650,20 @@ def test_fsync_makes_the_file_durable_and_returns_its_verdict(mount, table, zone
 def test_a_writer_killed_before_its_close_leaves_no_row(mount, table, zone):
     """Ingest, Interrupt: a file whose writer was killed is not ingested and leaves
     name.error."""
-    ran = shell('exec 3> "$1"; printf hello >&3; kill -9 $$', os.path.join(zone, "a.txt"))
+    ran = run("/usr/bin/python3", "-c", "import os, sys; handle = os.open(sys.argv[1], 65); "
+              "os.write(handle, b'hello'); os.kill(os.getpid(), 9)", os.path.join(zone, "a.txt"))
     assert ran.code == -9
     wait_for(lambda: os.path.exists(os.path.join(zone, "a.txt.error")), what="a.txt.error")
     assert_not_ingested(mount, table, "a.txt")
+
+
+def test_a_writer_killed_after_its_bytes_were_ingested_changes_nothing(mount, table, zone):
+    """Ingest, When: a FLUSH with nothing written since does nothing, whoever sends it."""
+    ran = shell('exec 3> "$1"; printf hello >&3; kill -9 $$', os.path.join(zone, "a.txt"))
+    assert ran.code == -9
+    assert_ingested(mount, table, "a.txt", b"hello")
+    time.sleep(0.3)
+    assert os.listdir(zone) == ["a.txt"]
 
 
 def test_the_reads_of_an_ingested_file_suit_every_tool(mount, table, zone, work):

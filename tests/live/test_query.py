@@ -95,18 +95,20 @@ def test_a_parameter_is_never_pasted_into_the_statement(mount, query, table):
     assert mount.n_rows(table) == 120
 
 
-def test_values_have_the_json_forms_of_postgresql(query):
+def test_values_have_the_json_forms_of_postgresql(mount, query, table):
     """Queries, JSON forms."""
+    name = f"{table}_type"
+    mount.sql(f'CREATE TYPE "{name}" AS (n int, word text, nothing text)')
     query.define("""SELECT 1::int4 AS i, 9223372036854775807 AS big,
         12345678901234567890.0123456789::numeric AS exact, 0.1::float8 AS f, true AS b,
         'tab\t "q" \\ é 🦆' AS t, NULL::text AS nothing, '{"a": [1, null]}'::jsonb AS j,
         ARRAY[[1,2],[3,NULL]] AS grid, ARRAY['a,b', 'c"d', NULL] AS words,
-        ROW(1, 'x') AS composite, '2024-02-29'::date AS day,
+        ROW(1, 'x y', NULL)::"{name}" AS composite, '2024-02-29'::date AS day,
         '2024-02-29 12:34:56.789+00'::timestamptz AT TIME ZONE 'UTC' AS stamp,
         '\\x00ff10'::bytea AS raw, 'NaN'::float8 AS nan, '-Infinity'::float8 AS minus,
         'NaN'::numeric AS nnan, int4range(1, 5) AS span,
         'a0eebc99-9c0b-4ef8-bb6d-6bb9bd380a11'::uuid AS u,
-        chr(1) AS control""")
+        chr(1) AS control""".replace("{name}", name))
     text = query.read()
     row = json.loads(text)[0]
     assert '"big":9223372036854775807' in text.replace(" ", "")
@@ -116,12 +118,17 @@ def test_values_have_the_json_forms_of_postgresql(query):
     assert row["j"] == {"a": [1, None]}
     assert row["grid"] == [[1, 2], [3, None]]
     assert row["words"] == ["a,b", 'c"d', None]
-    assert row["composite"] == {"f1": 1, "f2": "x"}
+    assert row["composite"] == {"n": 1, "word": "x y", "nothing": None}
     assert (row["stamp"], row["day"]) == ("2024-02-29T12:34:56.789", "2024-02-29")
     assert row["raw"] == "AP8Q"
     assert (row["nan"], row["minus"], row["nnan"]) == ("NaN", "-Infinity", "NaN")
     assert (row["span"], row["control"]) == ("[1,5)", "\x01")
     assert row["u"] == "a0eebc99-9c0b-4ef8-bb6d-6bb9bd380a11"
+
+
+def test_a_row_without_a_name_is_an_object(query):
+    """Queries, JSON forms: composites as objects, as PostgreSQL's own to_json does."""
+    assert query.ask("SELECT ROW(1, 'x') AS r") == [{"r": {"f1": 1, "f2": "x"}}]
 
 
 def test_a_timestamp_with_time_zone_is_iso_8601(query):

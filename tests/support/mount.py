@@ -60,7 +60,7 @@ def environment(**more):
 def run(*arguments, timeout=120, env=None, cwd=None, stdin=None, user=None):
     """Runs a command; stdin is bytes. Output goes through files, so that a daemon which keeps
     our stdout open cannot make us wait for it."""
-    extra = {"user": user, "group": user, "extra_groups": []} if user else {}
+    extra = {"user": user, "extra_groups": []} if user else {}
     with tempfile.TemporaryFile() as out, tempfile.TemporaryFile() as err, \
             tempfile.TemporaryFile() as source:
         source.write(stdin or b"")
