@@ -12,7 +12,7 @@
 LakeLedgerEntry *
 lake_ledger_entry_new(const char *path)
 {
-    LakeLedgerEntry *entry = g_new0(LakeLedgerEntry, 1);
+    LakeLedgerEntry *entry = g_atomic_rc_box_new0(LakeLedgerEntry);
     const char *slash = strrchr(path, '/');
 
     entry->path = g_strdup(path);
@@ -23,7 +23,7 @@ lake_ledger_entry_new(const char *path)
 LakeLedgerEntry *
 lake_ledger_entry_copy(const LakeLedgerEntry *entry)
 {
-    LakeLedgerEntry *copy = g_new(LakeLedgerEntry, 1);
+    LakeLedgerEntry *copy = g_atomic_rc_box_new0(LakeLedgerEntry);
 
     *copy = *entry;
     copy->path = g_strdup(entry->path);
@@ -37,11 +37,17 @@ lake_ledger_entry_copy(const LakeLedgerEntry *entry)
     return copy;
 }
 
-void
-lake_ledger_entry_free(LakeLedgerEntry *entry)
+LakeLedgerEntry *
+lake_ledger_entry_ref(LakeLedgerEntry *entry)
 {
-    if (!entry)
-        return;
+    return g_atomic_rc_box_acquire(entry);
+}
+
+static void
+clear_entry(gpointer data)
+{
+    LakeLedgerEntry *entry = data;
+
     g_free(entry->path);
     g_free(entry->name);
     g_free(entry->file_id);
@@ -50,7 +56,13 @@ lake_ledger_entry_free(LakeLedgerEntry *entry)
     g_free(entry->encoding);
     g_free(entry->settings);
     g_free(entry->xattrs);
-    g_free(entry);
+}
+
+void
+lake_ledger_entry_unref(LakeLedgerEntry *entry)
+{
+    if (entry)
+        g_atomic_rc_box_release_full(entry, clear_entry);
 }
 
 void
@@ -82,7 +94,7 @@ lake_ledger_check_path(const char *path, GError **error)
 static LakeLedgerEntry *
 entry_from_row(const LakeResult *result, guint row)
 {
-    LakeLedgerEntry *entry = g_new0(LakeLedgerEntry, 1);
+    LakeLedgerEntry *entry = g_atomic_rc_box_new0(LakeLedgerEntry);
     const char *kind = lake_result_text(result, row, 2);
 
     entry->path = g_strdup(lake_result_text(result, row, 0));
@@ -167,7 +179,7 @@ lake_ledger_list(LakeCatalog *catalog, const char *table, const char *folder, co
     statement->is_prepared = TRUE;
     g_autoptr(LakeResult) result = run(catalog, statement, cancellable, &failure);
     if (!result && is_missing_ledger(failure))
-        return g_ptr_array_new_with_free_func((GDestroyNotify)lake_ledger_entry_free);
+        return g_ptr_array_new_with_free_func((GDestroyNotify)lake_ledger_entry_unref);
     if (!result) {
         g_propagate_prefixed_error(
             error, g_steal_pointer(&failure), "listing ingest/%s/%s: ", table, folder);
@@ -176,7 +188,7 @@ lake_ledger_list(LakeCatalog *catalog, const char *table, const char *folder, co
 
     guint n_rows = lake_result_n_rows(result);
     GPtrArray *entries =
-        g_ptr_array_new_full(n_rows, (GDestroyNotify)lake_ledger_entry_free);
+        g_ptr_array_new_full(n_rows, (GDestroyNotify)lake_ledger_entry_unref);
     for (guint row = 0; row < n_rows; row++)
         g_ptr_array_add(entries, entry_from_row(result, row));
     return entries;

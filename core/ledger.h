@@ -38,9 +38,11 @@ typedef struct {
 } LakeLedgerEntry;
 
 LakeLedgerEntry *lake_ledger_entry_new(const char *path);
+/* Ref-counted, so that a listing and a cache share one; whoever did not make it changes a copy. */
+LakeLedgerEntry *lake_ledger_entry_ref(LakeLedgerEntry *entry);
+void lake_ledger_entry_unref(LakeLedgerEntry *entry);
 LakeLedgerEntry *lake_ledger_entry_copy(const LakeLedgerEntry *entry);
-void lake_ledger_entry_free(LakeLedgerEntry *entry);
-G_DEFINE_AUTOPTR_CLEANUP_FUNC(LakeLedgerEntry, lake_ledger_entry_free)
+G_DEFINE_AUTOPTR_CLEANUP_FUNC(LakeLedgerEntry, lake_ledger_entry_unref)
 
 /* Entries directly in folder ("" is the zone's top) with a name after `after` (NULL: from the
  * start), sorted bytewise, at most `limit`. Of LakeLedgerEntry. */

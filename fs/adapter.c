@@ -21,7 +21,7 @@
 #include <sys/statvfs.h>
 #include <sys/xattr.h>
 
-#define LOOP_THREADS 2
+#define LOOP_THREADS 2 /* more only pass the work around; a large write keeps one busy */
 /* Reads at least this long are spliced from the spool's file instead of copied through us. */
 #define SPLICE_BYTES (64 * 1024)
 
@@ -229,14 +229,20 @@ timeout_of(FsNode *node)
     return node->is_pinned ? 0 : node->class->timeout_seconds;
 }
 
-static gboolean
-fill_entry(Request *request, FsNode *node, struct fuse_entry_param *ret_entry, GError **error)
+static void
+start_entry(FsNode *node, struct fuse_entry_param *ret_entry)
 {
     *ret_entry = (struct fuse_entry_param){
         .ino = (uintptr_t)node,
         .attr_timeout = timeout_of(node),
         .entry_timeout = timeout_of(node),
     };
+}
+
+static gboolean
+fill_entry(Request *request, FsNode *node, struct fuse_entry_param *ret_entry, GError **error)
+{
+    start_entry(node, ret_entry);
     return node->class->attributes(node, &request->base.call, &ret_entry->attr, error);
 }
 
@@ -986,6 +992,18 @@ add_entry(Request *request, Page *page, const char *name, const struct fuse_entr
         fs_node_remember(node);
 }
 
+static gboolean
+fill_listed(
+    Request *request, FsNode *child, const FsListed *listed, struct fuse_entry_param *ret_entry)
+{
+    const FsNodeClass *class = request->node->class;
+
+    start_entry(child, ret_entry);
+    return (class->listed_attributes &&
+               class->listed_attributes(child, listed, &ret_entry->attr)) ||
+           fill_entry(request, child, ret_entry, NULL);
+}
+
 static void
 add_listed(Request *request, Page *page, const FsListed *listed, gint64 next_offset)
 {
@@ -1002,7 +1020,7 @@ add_listed(Request *request, Page *page, const FsListed *listed, gint64 next_off
             child = folder->class->lookup(folder, call, listed->name, NULL);
         /* Gone since the listing was made, or its attributes are not to be had now: named only, and
          * whoever asks for more gets the error. */
-        if (!child || !fill_entry(request, child, &entry, NULL)) {
+        if (!child || !fill_listed(request, child, listed, &entry)) {
             entry.ino = 0;
             entry.attr.st_ino = 1;
         }

@@ -243,7 +243,7 @@ static GHashTable *
 new_entries(void)
 {
     return g_hash_table_new_full(
-        g_str_hash, g_str_equal, g_free, (GDestroyNotify)lake_ledger_entry_free);
+        g_str_hash, g_str_equal, g_free, (GDestroyNotify)lake_ledger_entry_unref);
 }
 
 /* With the lock held. */
@@ -319,10 +319,10 @@ merge_touched(Folder *folder, GHashTable *loaded)
 
     g_hash_table_iter_init(&iterator, folder->touched);
     while (g_hash_table_iter_next(&iterator, &name, NULL)) {
-        const LakeLedgerEntry *own = g_hash_table_lookup(folder->entries, name);
+        LakeLedgerEntry *own = g_hash_table_lookup(folder->entries, name);
 
         if (own)
-            g_hash_table_insert(loaded, g_strdup(name), lake_ledger_entry_copy(own));
+            g_hash_table_insert(loaded, g_strdup(name), lake_ledger_entry_ref(own));
         else
             g_hash_table_remove(loaded, name);
     }
@@ -396,19 +396,19 @@ fs_cache_find_entry(FsCache *cache, FsCall *call, const char *zone, const char *
     g_autofree char *folder_path = NULL;
     g_autofree char *name = NULL;
     Folder *folder;
-    const LakeLedgerEntry *entry;
+    LakeLedgerEntry *entry;
 
     lake_ledger_split(path, &folder_path, &name);
     if (!lock_fresh_folder(cache, call, zone, folder_path, &folder, error))
         return FALSE;
     entry = g_hash_table_lookup(folder->entries, name);
-    *ret_entry = entry ? lake_ledger_entry_copy(entry) : NULL;
+    *ret_entry = entry ? lake_ledger_entry_ref(entry) : NULL;
     gboolean must_ask = folder->is_large && *name;
     g_mutex_unlock(&cache->lock);
 
     if (!must_ask)
         return TRUE;
-    g_clear_pointer(ret_entry, lake_ledger_entry_free);
+    g_clear_pointer(ret_entry, lake_ledger_entry_unref);
     return ask_for_entry(cache, call, zone, path, ret_entry, error);
 }
 
@@ -439,11 +439,11 @@ fs_cache_list_entries(FsCache *cache, FsCall *call, const char *zone, const char
         *ret_is_last = entries && entries->len < 1000;
         return entries;
     }
-    entries = g_ptr_array_new_with_free_func((GDestroyNotify)lake_ledger_entry_free);
+    entries = g_ptr_array_new_with_free_func((GDestroyNotify)lake_ledger_entry_unref);
     g_hash_table_iter_init(&iterator, folder->entries);
     while (g_hash_table_iter_next(&iterator, &name, &entry))
         if (*(const char *)name && (!after || strcmp(name, after) > 0))
-            g_ptr_array_add(entries, lake_ledger_entry_copy(entry));
+            g_ptr_array_add(entries, lake_ledger_entry_ref(entry));
     g_mutex_unlock(&cache->lock);
     g_ptr_array_sort(entries, compare_entries);
     *ret_is_last = TRUE;
@@ -477,7 +477,7 @@ touch(FsCache *cache, const char *zone, const char *folder_path, const char *nam
 }
 
 void
-fs_cache_put_entry(FsCache *cache, const char *zone, const LakeLedgerEntry *entry)
+fs_cache_put_entry(FsCache *cache, const char *zone, LakeLedgerEntry *entry)
 {
     g_autofree char *folder_path = NULL;
     g_autofree char *name = NULL;
@@ -487,7 +487,7 @@ fs_cache_put_entry(FsCache *cache, const char *zone, const LakeLedgerEntry *entr
     Folder *folder = touch(cache, zone, folder_path, name);
     /* Of a folder too large to hold, only the reading of it needs to know. */
     if (!folder->is_large || folder->touched)
-        g_hash_table_insert(folder->entries, g_strdup(name), lake_ledger_entry_copy(entry));
+        g_hash_table_insert(folder->entries, g_strdup(name), lake_ledger_entry_ref(entry));
     if (folder->is_loaded && !folder->is_large &&
         g_hash_table_size(folder->entries) > FS_CACHE_FOLDER_MAX) {
         folder->is_large = TRUE;

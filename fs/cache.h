@@ -46,7 +46,8 @@ void fs_cache_note_table(FsCache *cache, const char *name);
 
 /* --- ingested files and folders --- */
 
-/* The ledger's entry of ingest/<zone>/<path>; *ret_entry NULL: there is none. Caller frees. */
+/* The ledger's entry of ingest/<zone>/<path>, shared: not to be changed; *ret_entry NULL: there is
+ * none. Caller unrefs. */
 gboolean fs_cache_find_entry(FsCache *cache, FsCall *call, const char *zone, const char *path,
     LakeLedgerEntry **ret_entry, GError **error);
 /* Entries of a folder after the name `after` (NULL: from the start), of LakeLedgerEntry, sorted;
@@ -56,7 +57,8 @@ GPtrArray *fs_cache_list_entries(FsCache *cache, FsCall *call, const char *zone,
 /* Without asking anyone: whether the path is thought to be there. */
 LakeIngestExpectation fs_cache_expectation(FsCache *cache, const char *zone, const char *path);
 
-void fs_cache_put_entry(FsCache *cache, const char *zone, const LakeLedgerEntry *entry);
+/* Takes a reference; the entry is not to be changed any more. */
+void fs_cache_put_entry(FsCache *cache, const char *zone, LakeLedgerEntry *entry);
 void fs_cache_remove_entry(FsCache *cache, const char *zone, const char *path);
 /* Everything below ingest/<zone> is asked for again. */
 void fs_cache_forget_zone(FsCache *cache, const char *zone);

@@ -71,7 +71,7 @@ void
 fs_listed_free(FsListed *listed)
 {
     g_free(listed->name);
-    lake_ledger_entry_free(listed->entry);
+    lake_ledger_entry_unref(listed->entry);
     g_free(listed);
 }
 

@@ -97,7 +97,10 @@ struct FsNodeClass {
 
     /* Folders. lookup returns a new reference, or NULL without an error where there is nothing. */
     FsNode *(*lookup)(FsNode *folder, FsCall *call, const char *name, GError **error);
+    /* From a listing alone, where it tells enough; NULL and FALSE where it does not. */
     FsNode *(*lookup_listed)(FsNode *folder, const FsListed *listed);
+    gboolean (*listed_attributes)(
+        FsNode *child, const FsListed *listed, struct stat *ret_status);
     GPtrArray *(*list)(FsNode *folder, FsCall *call, const char *after, gboolean *ret_is_last,
         GError **error);
     FsHandle *(*create)(FsNode *folder, FsCall *call, const char *name, guint32 mode, int flags,

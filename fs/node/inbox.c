@@ -287,6 +287,18 @@ folder_lookup_listed(FsNode *folder, const FsListed *listed)
                              : fs_inbox_file_child(folder, listed->name);
 }
 
+static gboolean
+folder_listed_attributes(FsNode *child, const FsListed *listed, struct stat *ret_status)
+{
+    const LakeLedgerEntry *entry = listed->entry;
+
+    if (!entry || (!entry->is_folder && fs_inbox_file_is_unsaved(child)))
+        return FALSE;
+    fs_inbox_fill_status(
+        child, &entry->attributes, entry->is_folder ? 0 : entry->size_bytes, ret_status);
+    return TRUE;
+}
+
 /* What is not in the ledger: files being written, and reasons of refusals. */
 static void
 list_unsaved(FsNode *folder, const char *zone, const char *path, GHashTable *seen,
@@ -330,7 +342,7 @@ folder_list(
         LakeLedgerEntry *entry = g_ptr_array_index(entries, i);
         FsListed *item = fs_listed_new(entry->name, entry->is_folder);
 
-        item->entry = lake_ledger_entry_copy(entry);
+        item->entry = lake_ledger_entry_ref(entry);
         g_hash_table_add(seen, g_strdup(entry->name));
         g_ptr_array_add(listed, item);
     }
@@ -633,8 +645,9 @@ folder_change(
 
     if (!entry)
         return FALSE;
-    fs_inbox_apply_change(&entry->attributes, change);
-    return store_folder(node, call, zone, entry, error);
+    g_autoptr(LakeLedgerEntry) changed = lake_ledger_entry_copy(entry);
+    fs_inbox_apply_change(&changed->attributes, change);
+    return store_folder(node, call, zone, changed, error);
 }
 
 static char *
@@ -643,7 +656,7 @@ folder_xattrs(FsNode *node, FsCall *call, GError **error)
     g_autofree char *zone = NULL;
     g_autoptr(LakeLedgerEntry) entry = find_folder_entry(node, call, &zone, error);
 
-    return entry ? g_steal_pointer(&entry->xattrs) : NULL;
+    return entry ? g_strdup(entry->xattrs) : NULL;
 }
 
 static gboolean
@@ -654,9 +667,10 @@ folder_set_xattrs(FsNode *node, FsCall *call, const char *xattrs, GError **error
 
     if (!entry)
         return FALSE;
-    g_free(entry->xattrs);
-    entry->xattrs = g_strdup(xattrs);
-    return store_folder(node, call, zone, entry, error);
+    g_autoptr(LakeLedgerEntry) changed = lake_ledger_entry_copy(entry);
+    g_free(changed->xattrs);
+    changed->xattrs = g_strdup(xattrs);
+    return store_folder(node, call, zone, changed, error);
 }
 
 const FsNodeClass fs_node_inbox_folder = {
@@ -668,6 +682,7 @@ const FsNodeClass fs_node_inbox_folder = {
     .change = folder_change,
     .lookup = folder_lookup,
     .lookup_listed = folder_lookup_listed,
+    .listed_attributes = folder_listed_attributes,
     .list = folder_list,
     .create = folder_create,
     .make_folder = folder_make_folder,

@@ -605,8 +605,9 @@ file_change(FsNode *node, FsCall *call, FsHandle *handle, const FsChange *change
         return FALSE;
     if ((change->mask & FS_CHANGE_SIZE) && change->size_bytes != entry->size_bytes)
         return resize_saved(node, call, handle, change, error);
-    fs_inbox_apply_change(&entry->attributes, change);
-    return store_attributes(node, call, zone, entry, error);
+    g_autoptr(LakeLedgerEntry) changed = lake_ledger_entry_copy(entry);
+    fs_inbox_apply_change(&changed->attributes, change);
+    return store_attributes(node, call, zone, changed, error);
 }
 
 static char *
@@ -623,7 +624,7 @@ file_xattrs(FsNode *node, FsCall *call, GError **error)
     if (is_unsaved)
         return xattrs;
     entry = find_entry(node, call, &zone, error);
-    return entry ? g_steal_pointer(&entry->xattrs) : NULL;
+    return entry ? g_strdup(entry->xattrs) : NULL;
 }
 
 static gboolean
@@ -645,9 +646,10 @@ file_set_xattrs(FsNode *node, FsCall *call, const char *xattrs, GError **error)
     entry = find_entry(node, call, &zone, error);
     if (!entry)
         return FALSE;
-    g_free(entry->xattrs);
-    entry->xattrs = g_strdup(xattrs);
-    return store_attributes(node, call, zone, entry, error);
+    g_autoptr(LakeLedgerEntry) changed = lake_ledger_entry_copy(entry);
+    g_free(changed->xattrs);
+    changed->xattrs = g_strdup(xattrs);
+    return store_attributes(node, call, zone, changed, error);
 }
 
 const FsNodeClass fs_node_inbox_file = {
