@@ -222,10 +222,11 @@ reply_refusal(Request *request, const char *text)
     reply_error(request, error);
 }
 
+/* A file whose close fails goes, or becomes what it was: its name must be asked for every time, and
+ * that brings its attributes along. While it is there, only this kernel changes them. */
 static double
-timeout_of(FsNode *node)
+name_timeout(FsNode *node)
 {
-    /* Of unsaved bytes everything may change at any close or rename. */
     return node->is_pinned ? 0 : node->class->timeout_seconds;
 }
 
@@ -234,8 +235,8 @@ start_entry(FsNode *node, struct fuse_entry_param *ret_entry)
 {
     *ret_entry = (struct fuse_entry_param){
         .ino = (uintptr_t)node,
-        .attr_timeout = timeout_of(node),
-        .entry_timeout = timeout_of(node),
+        .attr_timeout = node->class->timeout_seconds,
+        .entry_timeout = name_timeout(node),
     };
 }
 
@@ -295,7 +296,7 @@ reply_attributes(Request *request, GError *failure)
         return;
     }
     end_request(request);
-    fuse_reply_attr(request->fuse, &status, timeout_of(node));
+    fuse_reply_attr(request->fuse, &status, node->class->timeout_seconds);
 }
 
 /* --- names --- */
@@ -304,10 +305,18 @@ static void
 run_lookup(FsRequest *base)
 {
     Request *request = (Request *)base;
+    const FsNodeClass *class = request->node->class;
     GError *error = NULL;
-    FsNode *child = request->node->class->lookup(
-        request->node, &base->call, request->name, &error);
+    FsNode *child = class->lookup(request->node, &base->call, request->name, &error);
+    double absence =
+        child || error || !class->absence_seconds ? 0 : class->absence_seconds(request->name);
 
+    if (absence > 0 && !must_wait(request)) {
+        struct fuse_entry_param nothing = {.entry_timeout = absence};
+        end_request(request);
+        fuse_reply_entry(request->fuse, &nothing);
+        return;
+    }
     reply_entry(request, child, error);
 }
 

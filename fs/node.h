@@ -97,6 +97,9 @@ struct FsNodeClass {
 
     /* Folders. lookup returns a new reference, or NULL without an error where there is nothing. */
     FsNode *(*lookup)(FsNode *folder, FsCall *call, const char *name, GError **error);
+    /* How long the kernel may believe that there is no such name; missing: not at all. Only where
+     * nothing appears but through this kernel, or from others, who may wait. */
+    double (*absence_seconds)(const char *name);
     /* From a listing alone, where it tells enough; NULL and FALSE where it does not. */
     FsNode *(*lookup_listed)(FsNode *folder, const FsListed *listed);
     gboolean (*listed_attributes)(

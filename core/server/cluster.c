@@ -375,7 +375,7 @@ server_options(const LakeServerCluster *cluster)
     add_option(options, "max_connections", "100");
     add_option(options, "shared_buffers", shared_buffers);
     add_option(options, "max_wal_size", "4GB");
-    add_option(options, "wal_compression", "on");
+    add_option(options, "wal_compression", "lz4");
     add_option(options, "checkpoint_timeout", "15min");
     add_option(options, "log_checkpoints", "off");
     /* A failed statement of a user may hold anything, and is not ours to keep. */

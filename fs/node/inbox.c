@@ -278,6 +278,14 @@ folder_lookup(FsNode *folder, FsCall *call, const char *name, GError **error)
     return entry->is_folder ? folder_child(folder, name) : fs_inbox_file_child(folder, name);
 }
 
+/* cp looks a new name up three times before it creates it. */
+static double
+folder_absence_seconds(const char *name)
+{
+    /* A reason appears by a close of another file. */
+    return g_str_has_suffix(name, ERROR_SUFFIX) ? 0 : FS_CACHE_KERNEL_SECONDS;
+}
+
 static FsNode *
 folder_lookup_listed(FsNode *folder, const FsListed *listed)
 {
@@ -681,6 +689,7 @@ const FsNodeClass fs_node_inbox_folder = {
     .attributes = folder_attributes,
     .change = folder_change,
     .lookup = folder_lookup,
+    .absence_seconds = folder_absence_seconds,
     .lookup_listed = folder_lookup_listed,
     .listed_attributes = folder_listed_attributes,
     .list = folder_list,
