@@ -29,7 +29,8 @@ static const char list_sql[] =
 /* In attnum order, which is the order that COPY writes in. A LEFT JOIN, so that a table without
  * columns is still found. */
 static const char find_sql[] =
-    "SELECT c.relkind IN ('v', 'm'), a.attname, pg_catalog.format_type(a.atttypid, a.atttypmod),"
+    "SELECT c.relkind IN ('v', 'm'), a.attname, pg_catalog.format_type(a.atttypid, "
+    "a.atttypmod),"
     " NOT a.attnotnull, (SELECT k.place FROM pg_catalog.pg_index i,"
     "  unnest(i.indkey::int2[]) WITH ORDINALITY k(attnum, place)"
     "  WHERE i.indrelid = c.oid AND i.indisprimary AND k.attnum = a.attnum),"
@@ -153,7 +154,8 @@ create_ledger(LakeCatalog *catalog)
         " mtime_ns bigint NOT NULL DEFAULT 0, mode integer NOT NULL DEFAULT 0,"
         " uid bigint NOT NULL DEFAULT 0, gid bigint NOT NULL DEFAULT 0, content_hash text,"
         " n_rows bigint NOT NULL DEFAULT 0, encoding text, settings jsonb, xattrs jsonb,"
-        " ingested_at timestamptz NOT NULL DEFAULT now(), PRIMARY KEY (table_name, folder, name))",
+        " ingested_at timestamptz NOT NULL DEFAULT now(), PRIMARY KEY (table_name, folder, "
+        "name))",
         catalog->ledger);
 }
 
@@ -189,11 +191,13 @@ lake_catalog_open(LakeTransport *transport, const char *schema, gboolean read_on
     catalog->schema = g_strdup(schema);
     catalog->ledger = lake_catalog_qualify(catalog, LAKE_LEDGER_TABLE);
 
-    /* Asked first: CREATE … IF NOT EXISTS wants the privilege even where it has nothing to do. */
+    /* Asked first: CREATE … IF NOT EXISTS wants the privilege even where it has nothing to do.
+     */
     found = run_text(catalog,
         "SELECT EXISTS (SELECT FROM pg_catalog.pg_namespace WHERE nspname = $1),"
         " to_regclass($2) IS NOT NULL,"
-        " coalesce(nullif(current_setting('deeplake.root_path', true), ''), '/' || current_database())",
+        " coalesce(nullif(current_setting('deeplake.root_path', true), ''), '/' || "
+        "current_database())",
         schema, catalog->ledger, cancellable, error);
     if (!found)
         return NULL;
@@ -291,7 +295,8 @@ lake_catalog_check_name(const char *name, GError **error)
             LAKE_CATALOG_NAME_MAX_BYTES);
         return FALSE;
     }
-    if (!*name || g_str_has_prefix(name, "pg_deeplake_") || strcmp(name, LAKE_LEDGER_TABLE) == 0) {
+    if (!*name || g_str_has_prefix(name, "pg_deeplake_") ||
+        strcmp(name, LAKE_LEDGER_TABLE) == 0) {
         lake_error_set(error, LAKE_ERROR_CLASS_TABLE, LAKE_ERROR_BAD_INPUT,
             "the name \"%s\" is reserved", name);
         return FALSE;

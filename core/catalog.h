@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #pragma once
 
-/* core/catalog.h: which tables the workspace has, the columns of each, and how they come and go.
+/* core/catalog.h: which tables the workspace has, the columns of each, and how they come and
+ * go.
  *
  * Read from the system catalogs on every call: nothing is cached here, fs/cache.c does that.
  * Any thread may call; each call may ask the server and so may block.
@@ -24,7 +25,7 @@ typedef struct {
     char *sql_type; /* as format_type() writes it */
     LakeType type;
     gboolean is_nullable;
-    int key_position; /* 1-based place in the primary key, 0: not in it */
+    int key_position;  /* 1-based place in the primary key, 0: not in it */
     gboolean is_media; /* bytea or a domain over it */
 } LakeTableColumn;
 
@@ -88,5 +89,6 @@ char *lake_catalog_qualify(LakeCatalog *catalog, const char *name);
 /* "schema".deeplakefs_ledger, quoted; borrowed. */
 const char *lake_catalog_ledger(LakeCatalog *catalog);
 
-/* A name that a table can have and that shows: BAD_INPUT (empty, reserved), BAD_NAME, LONG_NAME. */
+/* A name that a table can have and that shows: BAD_INPUT (empty, reserved), BAD_NAME,
+ * LONG_NAME. */
 gboolean lake_catalog_check_name(const char *name, GError **error);

@@ -4,8 +4,8 @@
 /* core/config.h: what the user chose, folded into one constant struct.
  *
  * Later beats earlier: built-in default, configuration file, environment, command line. Every
- * setting stands once, in the table of core/config.c; mount/options.c makes its options from that
- * table, so a setting cannot exist in one place only.
+ * setting stands once, in the table of core/config.c; mount/options.c makes its options from
+ * that table, so a setting cannot exist in one place only.
  *
  * Built by one thread; after that constant, and any thread may read it.
  */
@@ -13,12 +13,12 @@
 #include <glib.h>
 
 typedef struct {
-    char *workspace;       /* the schema; never empty */
-    char *state_dir;       /* absolute; holds the private server, staging and saved queries */
-    char *dsn;             /* libpq conninfo or URI; NULL: the private server. May hold a password */
-    char *server_user;     /* runs the private server when we are root */
-    char *server_bin_dir;  /* holds initdb, postgres, pg_ctl; NULL: search */
-    gint64 pool_size;      /* connections to the server at most */
+    char *workspace; /* the schema; never empty */
+    char *state_dir; /* absolute; holds the private server, staging and saved queries */
+    char *dsn;       /* libpq conninfo or URI; NULL: the private server. May hold a password */
+    char *server_user;    /* runs the private server when we are root */
+    char *server_bin_dir; /* holds initdb, postgres, pg_ctl; NULL: search */
+    gint64 pool_size;     /* connections to the server at most */
     gint64 connect_timeout_ms;
     gint64 query_timeout_ms;
     gint64 max_result_bytes;
@@ -37,31 +37,32 @@ typedef enum {
     LAKE_CONFIG_SIZE,     /* bytes, or 64KiB, 10MiB, 4GiB */
 } LakeConfigType;
 
-/* One setting. Its name is the key of the configuration file, the name after -o, and, with '-' for
+/* One setting. Its name is the key of the configuration file, the name after -o, and, with '-'
+ * for
  * '_', the long option. */
 typedef struct {
     const char *name;
     LakeConfigType type;
-    const char *environment;   /* variable, or NULL */
-    const char *default_value; /* as a user would write it; NULL: none, or worked out at run time */
-    const char *argument;      /* placeholder for help, NULL for a flag */
-    const char *help;          /* one line, no full stop */
-    gsize offset;              /* of its field in LakeConfig */
+    const char *environment; /* variable, or NULL */
+    const char
+        *default_value;   /* as a user would write it; NULL: none, or worked out at run time */
+    const char *argument; /* placeholder for help, NULL for a flag */
+    const char *help;     /* one line, no full stop */
+    gsize offset;         /* of its field in LakeConfig */
 } LakeConfigSetting;
 
 /* All settings, in the order that help shows them; *ret_n of them. */
 const LakeConfigSetting *lake_config_settings(gsize *ret_n);
 
-/* A config of defaults alone. state_dir is /var/lib/deeplakefs for root, else deeplakefs in the XDG
- * state folder. */
+/* A config of defaults alone. state_dir is /var/lib/deeplakefs for root, else deeplakefs in the
+ * XDG state folder. */
 LakeConfig *lake_config_new(void);
 void lake_config_free(LakeConfig *config);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(LakeConfig, lake_config_free)
 
-/* Reads path (INI, group [deeplakefs]). Where path is NULL: $XDG_CONFIG_HOME/deeplakefs/config, else
- * /etc/deeplakefs.conf, and none is no error.
- *   BAD_INPUT  an unknown key or a value that does not parse, with file and key
- *   NOT_FOUND  path was named and is not there */
+/* Reads path (INI, group [deeplakefs]). Where path is NULL: $XDG_CONFIG_HOME/deeplakefs/config,
+ * else /etc/deeplakefs.conf, and none is no error. BAD_INPUT  an unknown key or a value that
+ * does not parse, with file and key NOT_FOUND  path was named and is not there */
 gboolean lake_config_load_file(LakeConfig *config, const char *path, GError **error);
 
 /* Takes the variables that the table names. */
@@ -69,10 +70,11 @@ gboolean lake_config_load_environment(LakeConfig *config, GError **error);
 
 /* Sets one by name; '-' and '_' are the same. value NULL is for flags.
  *   BAD_INPUT  no such setting (the message names the nearest), or the value does not parse */
-gboolean lake_config_set(
-    LakeConfig *config, const char *name, const char *value, GError **error);
+gboolean
+lake_config_set(LakeConfig *config, const char *name, const char *value, GError **error);
 
-/* Checks what holds between settings (chunk_overlap < chunk_size …) and makes state_dir absolute. */
+/* Checks what holds between settings (chunk_overlap < chunk_size …) and makes state_dir
+ * absolute. */
 gboolean lake_config_finish(LakeConfig *config, GError **error);
 
 /* The known name nearest to name by edit distance, or NULL when none is near. */

@@ -51,7 +51,8 @@ set_error(GError **error, LakeErrorCode code, const LakeErrorFacts *facts, const
 }
 
 void
-lake_error_set(GError **error, LakeErrorClass class, LakeErrorCode code, const char *format, ...)
+lake_error_set(
+    GError **error, LakeErrorClass class, LakeErrorCode code, const char *format, ...)
 {
     LakeErrorFacts facts = {.class = class};
     va_list arguments;

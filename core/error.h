@@ -3,9 +3,9 @@
 
 /* core/error.h: what went wrong, said so that a caller can act on it.
  *
- * One GError domain. The code says what can be done about it; the facts beside it carry the class
- * of the Deeplake specification ("Error Handling") and what PostgreSQL said, field by field.
- * Any thread.
+ * One GError domain. The code says what can be done about it; the facts beside it carry the
+ * class of the Deeplake specification ("Error Handling") and what PostgreSQL said, field by
+ * field. Any thread.
  */
 
 #include <glib.h>
@@ -45,7 +45,8 @@ typedef enum {
     LAKE_ERROR_CLASS_INGEST,
 } LakeErrorClass;
 
-/* What PostgreSQL says of an error; each NULL or 0 where it said nothing. Owned by the GError. */
+/* What PostgreSQL says of an error; each NULL or 0 where it said nothing. Owned by the GError.
+ */
 typedef struct {
     LakeErrorClass class;
     char *sqlstate; /* five characters; Appendix A of the PostgreSQL manual */
@@ -58,8 +59,8 @@ typedef struct {
 GQuark lake_error_quark(void);
 
 /* Sets *error (when error is not NULL) with this class and code. */
-void lake_error_set(GError **error, LakeErrorClass class, LakeErrorCode code, const char *format,
-    ...) G_GNUC_PRINTF(4, 5);
+void lake_error_set(GError **error, LakeErrorClass class, LakeErrorCode code,
+    const char *format, ...) G_GNUC_PRINTF(4, 5);
 
 /* As lake_error_set; facts->class counts too, and the texts are copied. */
 void lake_error_set_facts(GError **error, LakeErrorCode code, const LakeErrorFacts *facts,

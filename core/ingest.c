@@ -67,8 +67,8 @@ hash_if_useful(const LakeIngestFile *file, LakeLedgerEntry *entry, gboolean is_s
 }
 
 static gboolean
-make_folders(LakeCatalog *catalog, const LakeIngestFile *file, GCancellable *cancellable,
-    GError **error)
+make_folders(
+    LakeCatalog *catalog, const LakeIngestFile *file, GCancellable *cancellable, GError **error)
 {
     LakeFileAttributes attributes = file->attributes;
 
@@ -133,7 +133,8 @@ propagate_as_ingest_error(GError *failure, const LakeIngestFile *file, GError **
     if (facts) {
         LakeErrorFacts own = *facts;
         own.class = LAKE_ERROR_CLASS_INGEST;
-        lake_error_set_facts(error, failure->code, &own, "%s: %s", file->path, failure->message);
+        lake_error_set_facts(
+            error, failure->code, &own, "%s: %s", file->path, failure->message);
         g_error_free(failure);
     } else {
         g_propagate_prefixed_error(error, failure, "%s: ", file->path);
@@ -161,8 +162,8 @@ ingest_source(LakeCatalog *catalog, const LakeIngestFile *file, LakeLedgerEntry 
 }
 
 LakeLedgerEntry *
-lake_ingest_file(LakeCatalog *catalog, const LakeIngestFile *file, GCancellable *cancellable,
-    GError **error)
+lake_ingest_file(
+    LakeCatalog *catalog, const LakeIngestFile *file, GCancellable *cancellable, GError **error)
 {
     g_autoptr(GError) failure = NULL;
     g_autoptr(LakeLedgerEntry) entry = NULL;

@@ -3,9 +3,9 @@
 
 /* core/ingest.h: one file becomes rows.
  *
- * Kind from the name, rows from the kind's normaliser (core/ingest/normaliser.h), rows and ledger
- * entry in one transaction (core/ingest/commit.c). Any thread may call; memory is bounded whatever
- * the file's size.
+ * Kind from the name, rows from the kind's normaliser (core/ingest/normaliser.h), rows and
+ * ledger entry in one transaction (core/ingest/commit.c). Any thread may call; memory is
+ * bounded whatever the file's size.
  */
 
 #include "core/ledger.h"
@@ -20,8 +20,8 @@ typedef void (*LakeIngestProgress)(gint64 rows_written, gint64 total, gpointer u
 
 typedef enum {
     LAKE_INGEST_UNKNOWN, /* whether the ledger has the path */
-    LAKE_INGEST_NEW,     /* probably not there: saves a question when true, is right when false */
-    LAKE_INGEST_KNOWN,   /* probably there */
+    LAKE_INGEST_NEW,   /* probably not there: saves a question when true, is right when false */
+    LAKE_INGEST_KNOWN, /* probably there */
 } LakeIngestExpectation;
 
 typedef struct {
@@ -32,15 +32,16 @@ typedef struct {
     const char *xattrs; /* JSON object or NULL */
     LakeIngestSettings settings;
     LakeIngestExpectation expectation;
-    gboolean makes_folders; /* enters the path's folders in the ledger; a mount has done so already */
+    gboolean makes_folders;      /* enters the path's folders in the ledger; a mount has done so
+                                    already */
     LakeIngestProgress progress; /* may be NULL */
     gpointer progress_data;
 } LakeIngestFile;
 
 /* Ingests one file: all of its rows and its ledger entry, or nothing.
  *
- * The same path with the same content and settings, its rows still there, changes attributes only;
- * other content replaces that file's rows. Returns the entry as committed; class INGEST:
+ * The same path with the same content and settings, its rows still there, changes attributes
+ * only; other content replaces that file's rows. Returns the entry as committed; class INGEST:
  *   BAD_INPUT  not readable as its kind; or the table was not made by file ingest
  *   TOO_BIG    a value beyond LAKE_ROWS_VALUE_MAX_BYTES */
 LakeLedgerEntry *lake_ingest_file(LakeCatalog *catalog, const LakeIngestFile *file,
@@ -52,9 +53,12 @@ LakeLedgerEntry *lake_ingest_file(LakeCatalog *catalog, const LakeIngestFile *fi
 gboolean lake_ingest_restore(LakeCatalog *catalog, const char *table,
     const LakeLedgerEntry *entry, LakeSpool *into, GCancellable *cancellable, GError **error);
 
-/* TRUE when a file of this name (path below the zone) is never ingested: a part begins with a dot,
- * or the last one ends in .part, .tmp or ~ . */
+/* TRUE when a file of this name (path below the zone) is never ingested: a part begins with a
+ * dot, or the last one ends in .part, .tmp or ~ . */
 gboolean lake_ingest_is_temporary(const char *path);
+
+/* "text", "other" …: the kind that a file of this name is. */
+const char *lake_ingest_kind_name(const char *path);
 
 /* FALSE (BAD_INPUT) for chunk sizes that cannot be. */
 gboolean lake_ingest_settings_check(const LakeIngestSettings *settings, GError **error);

@@ -190,7 +190,7 @@ append_json(GString *into, const LakeJob *job)
     char seconds[G_ASCII_DTOSTR_BUF_SIZE];
 
     cJSON_AddStringToObject(object, "path", job->path);
-    cJSON_AddNullToObject(object, "kind"); /* the face of ingest does not tell it */
+    cJSON_AddStringToObject(object, "kind", lake_ingest_kind_name(job->path));
     cJSON_AddStringToObject(object, "phase", phase_name(job->phase));
     add_int64(object, "rows_written", job->rows_written);
     if (job->total >= 0)

@@ -14,14 +14,16 @@ typedef struct LakeJob LakeJob;
 LakeJobs *lake_jobs_new(void);
 void lake_jobs_free(LakeJobs *jobs);
 
-LakeJob *lake_jobs_begin(LakeJobs *jobs, const char *table, const char *path, gint64 size_bytes);
+LakeJob *
+lake_jobs_begin(LakeJobs *jobs, const char *table, const char *path, gint64 size_bytes);
 /* A LakeIngestProgress; user_data is the job. */
 void lake_jobs_progress(gint64 rows_written, gint64 total, gpointer job);
 /* error NULL: it went well. The job is not to be used afterwards. */
 void lake_jobs_end(LakeJobs *jobs, LakeJob *job, const GError *error);
 
 guint lake_jobs_n_running(LakeJobs *jobs);
-/* Waits until none runs, or cancelled, or timeout_ms (-1: no limit) has passed; FALSE in the last two. */
+/* Waits until none runs, or cancelled, or timeout_ms (-1: no limit) has passed; FALSE in the
+ * last two. */
 gboolean lake_jobs_wait(LakeJobs *jobs, gint64 timeout_ms, GCancellable *cancellable);
 
 /* One JSON object per line: running first, then the last ended. Caller frees. */

@@ -5,8 +5,8 @@
 #include <string.h>
 #include <sys/stat.h>
 
-#define ENTRY_COLUMNS                                                                           \
-    "path, name, kind, file_id, size_bytes, mtime_ns, mode, uid, gid, content_hash, n_rows,"      \
+#define ENTRY_COLUMNS                                                                          \
+    "path, name, kind, file_id, size_bytes, mtime_ns, mode, uid, gid, content_hash, n_rows,"   \
     " encoding, settings, xattrs"
 
 LakeLedgerEntry *
@@ -116,9 +116,8 @@ entry_from_row(const LakeResult *result, guint row)
 }
 
 /* A statement whose first three parameters are the key. */
-static LakeStatement *
-keyed_statement(const char *table, const char *path, const char *format, ...)
-    G_GNUC_PRINTF(3, 4);
+static LakeStatement *keyed_statement(
+    const char *table, const char *path, const char *format, ...) G_GNUC_PRINTF(3, 4);
 
 static LakeStatement *
 keyed_statement(const char *table, const char *path, const char *format, ...)
@@ -156,10 +155,11 @@ is_missing_ledger(const GError *error)
     return facts && g_strcmp0(facts->sqlstate, "42P01") == 0;
 }
 
-/* An entry with rows counts only while its table is there: others may have dropped it by SQL. */
-#define HAS_ITS_TABLE                                                                           \
-    " AND (kind = 'folder' OR n_rows = 0 OR EXISTS (SELECT FROM pg_catalog.pg_class c"            \
-    "  JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace"                                 \
+/* An entry with rows counts only while its table is there: others may have dropped it by SQL.
+ */
+#define HAS_ITS_TABLE                                                                          \
+    " AND (kind = 'folder' OR n_rows = 0 OR EXISTS (SELECT FROM pg_catalog.pg_class c"         \
+    "  JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace"                               \
     "  WHERE n.nspname = current_schema() AND c.relname = table_name))"
 
 GPtrArray *
@@ -168,8 +168,10 @@ lake_ledger_list(LakeCatalog *catalog, const char *table, const char *folder, co
 {
     g_autoptr(GError) failure = NULL;
     g_autoptr(LakeStatement) statement = lake_statement_new_printf(
-        "SELECT " ENTRY_COLUMNS " FROM %s WHERE table_name = $1 AND folder = $2 AND name > $3"
-        HAS_ITS_TABLE " ORDER BY name LIMIT $4", lake_catalog_ledger(catalog));
+        "SELECT " ENTRY_COLUMNS
+        " FROM %s WHERE table_name = $1 AND folder = $2 AND name > $3" HAS_ITS_TABLE
+        " ORDER BY name LIMIT $4",
+        lake_catalog_ledger(catalog));
 
     lake_statement_add_text(statement, table);
     lake_statement_add_text(statement, folder);
@@ -187,8 +189,7 @@ lake_ledger_list(LakeCatalog *catalog, const char *table, const char *folder, co
     }
 
     guint n_rows = lake_result_n_rows(result);
-    GPtrArray *entries =
-        g_ptr_array_new_full(n_rows, (GDestroyNotify)lake_ledger_entry_unref);
+    GPtrArray *entries = g_ptr_array_new_full(n_rows, (GDestroyNotify)lake_ledger_entry_unref);
     for (guint row = 0; row < n_rows; row++)
         g_ptr_array_add(entries, entry_from_row(result, row));
     return entries;
@@ -207,8 +208,9 @@ lake_ledger_find(LakeCatalog *catalog, const char *table, const char *path,
 {
     g_autoptr(GError) failure = NULL;
     g_autoptr(LakeStatement) statement = keyed_statement(table, path,
-        "SELECT " ENTRY_COLUMNS " FROM %s WHERE table_name = $1 AND folder = $2 AND name = $3"
-        HAS_ITS_TABLE, lake_catalog_ledger(catalog));
+        "SELECT " ENTRY_COLUMNS
+        " FROM %s WHERE table_name = $1 AND folder = $2 AND name = $3" HAS_ITS_TABLE,
+        lake_catalog_ledger(catalog));
     g_autoptr(LakeResult) result = run(catalog, statement, cancellable, &failure);
 
     if (!result && !is_missing_ledger(failure)) {
@@ -283,18 +285,21 @@ lake_ledger_set_attributes(LakeCatalog *catalog, const char *table, const char *
     GError **error)
 {
     gboolean is_zone = *path == '\0';
-    g_autoptr(LakeStatement) statement = is_zone
-        ? keyed_statement(table, path,
-              "INSERT INTO %s (table_name, folder, name, kind, mode, uid, gid, mtime_ns, xattrs)"
-              " VALUES ($1, $2, $3, 'folder', $4, $5, $6, $7, $8::jsonb)"
-              " ON CONFLICT (table_name, folder, name) DO UPDATE SET mode = excluded.mode,"
-              " uid = excluded.uid, gid = excluded.gid, mtime_ns = excluded.mtime_ns,"
-              " xattrs = excluded.xattrs",
-              lake_catalog_ledger(catalog))
-        : keyed_statement(table, path,
-              "UPDATE %s SET mode = $4, uid = $5, gid = $6, mtime_ns = $7, xattrs = $8::jsonb"
-              " WHERE table_name = $1 AND folder = $2 AND name = $3",
-              lake_catalog_ledger(catalog));
+    g_autoptr(LakeStatement) statement =
+        is_zone
+            ? keyed_statement(table, path,
+                  "INSERT INTO %s (table_name, folder, name, kind, mode, uid, gid, mtime_ns, "
+                  "xattrs)"
+                  " VALUES ($1, $2, $3, 'folder', $4, $5, $6, $7, $8::jsonb)"
+                  " ON CONFLICT (table_name, folder, name) DO UPDATE SET mode = excluded.mode,"
+                  " uid = excluded.uid, gid = excluded.gid, mtime_ns = excluded.mtime_ns,"
+                  " xattrs = excluded.xattrs",
+                  lake_catalog_ledger(catalog))
+            : keyed_statement(table, path,
+                  "UPDATE %s SET mode = $4, uid = $5, gid = $6, mtime_ns = $7, xattrs = "
+                  "$8::jsonb"
+                  " WHERE table_name = $1 AND folder = $2 AND name = $3",
+                  lake_catalog_ledger(catalog));
 
     add_attributes(statement, attributes);
     lake_statement_add_text(statement, xattrs);
@@ -308,8 +313,8 @@ lake_ledger_set_attributes(LakeCatalog *catalog, const char *table, const char *
     return TRUE;
 }
 
-/* Locked by a statement of its own, so that those after it see what a concurrent change of the same
- * path has committed by then. */
+/* Locked by a statement of its own, so that those after it see what a concurrent change of the
+ * same path has committed by then. */
 static LakeStatement *
 lock_entry(LakeCatalog *catalog, const char *table, const char *path)
 {
@@ -333,7 +338,8 @@ static LakeStatement *
 delete_entry(LakeCatalog *catalog, const char *table, const char *path)
 {
     return keyed_statement(table, path,
-        "DELETE FROM %s WHERE table_name = $1 AND folder = $2 AND name = $3 AND kind <> 'folder'",
+        "DELETE FROM %s WHERE table_name = $1 AND folder = $2 AND name = $3 AND kind <> "
+        "'folder'",
         lake_catalog_ledger(catalog));
 }
 
@@ -353,7 +359,8 @@ lake_ledger_remove_file(LakeCatalog *catalog, const char *table, const char *pat
     /* An empty file may have been entered before any row made the table. */
     if (!result && is_missing_ledger(failure)) {
         g_clear_error(&failure);
-        result = lake_transport_run(transport, LAKE_TRANSPORT_BULK, entry, cancellable, &failure);
+        result =
+            lake_transport_run(transport, LAKE_TRANSPORT_BULK, entry, cancellable, &failure);
     }
     if (!result) {
         g_propagate_prefixed_error(
@@ -373,7 +380,8 @@ lake_ledger_remove_folder(LakeCatalog *catalog, const char *table, const char *p
 {
     g_autoptr(LakeStatement) lock = lock_entry(catalog, table, path);
     g_autoptr(LakeStatement) remove = keyed_statement(table, path,
-        "DELETE FROM %s l WHERE table_name = $1 AND folder = $2 AND name = $3 AND kind = 'folder'"
+        "DELETE FROM %s l WHERE table_name = $1 AND folder = $2 AND name = $3 AND kind = "
+        "'folder'"
         " AND NOT EXISTS (SELECT FROM %s i WHERE i.table_name = $1 AND i.folder = l.path"
         "  AND i.name <> '')",
         lake_catalog_ledger(catalog), lake_catalog_ledger(catalog));
@@ -385,7 +393,8 @@ lake_ledger_remove_folder(LakeCatalog *catalog, const char *table, const char *p
         return FALSE;
     if (lake_result_n_affected(result) > 0)
         return TRUE;
-    /* Nothing deleted: not there, or not empty. A zone without an entry may still have files. */
+    /* Nothing deleted: not there, or not empty. A zone without an entry may still have files.
+     */
     g_autoptr(GPtrArray) inside =
         lake_ledger_list(catalog, table, path, NULL, 1, cancellable, error);
     if (!inside)
@@ -402,8 +411,8 @@ lake_ledger_remove_folder(LakeCatalog *catalog, const char *table, const char *p
     return TRUE;
 }
 
-/* Two statements on the ledger for a file and for what lies below a folder; parameters: the key, the
- * new folder and name, then the old and new path. */
+/* Two statements on the ledger for a file and for what lies below a folder; parameters: the
+ * key, the new folder and name, then the old and new path. */
 static gboolean
 move_entries(LakeTransaction *transaction, LakeCatalog *catalog, const char *table,
     const char *path, const char *new_path, GCancellable *cancellable, GError **error)
@@ -413,7 +422,8 @@ move_entries(LakeTransaction *transaction, LakeCatalog *catalog, const char *tab
 
     lake_ledger_split(new_path, &folder, &name);
     g_autoptr(LakeStatement) move = keyed_statement(table, path,
-        "UPDATE %s SET folder = $4, name = $5 WHERE table_name = $1 AND folder = $2 AND name = $3",
+        "UPDATE %s SET folder = $4, name = $5 WHERE table_name = $1 AND folder = $2 AND name = "
+        "$3",
         lake_catalog_ledger(catalog));
     lake_statement_add_text(move, folder);
     lake_statement_add_text(move, name);
@@ -432,7 +442,8 @@ move_entries(LakeTransaction *transaction, LakeCatalog *catalog, const char *tab
     lake_statement_add_text(below, table);
     lake_statement_add_text(below, path);
     lake_statement_add_text(below, new_path);
-    g_autoptr(LakeResult) followed = lake_transaction_run(transaction, below, cancellable, error);
+    g_autoptr(LakeResult) followed =
+        lake_transaction_run(transaction, below, cancellable, error);
     return followed != NULL;
 }
 
@@ -486,8 +497,7 @@ rename_in(LakeTransaction *transaction, LakeCatalog *catalog, const LakeTable *c
     gboolean has_rows = columns && lake_table_column(columns, "file_id");
     gboolean has_filename = has_rows && lake_table_column(columns, "filename");
 
-    return clear_target(
-               transaction, catalog, table, new_path, has_rows, cancellable, error) &&
+    return clear_target(transaction, catalog, table, new_path, has_rows, cancellable, error) &&
            move_entries(transaction, catalog, table, path, new_path, cancellable, error) &&
            (!has_filename ||
                move_filenames(transaction, catalog, table, new_path, cancellable, error)) &&

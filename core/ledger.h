@@ -12,7 +12,8 @@
 
 #define LAKE_LEDGER_TABLE "deeplakefs_ledger"
 
-/* A btree entry holds at most 2704 bytes (BTMaxItemSize), and the key has a table's name as well. */
+/* A btree entry holds at most 2704 bytes (BTMaxItemSize), and the key has a table's name as
+ * well. */
 #define LAKE_LEDGER_PATH_MAX_BYTES 2500
 
 /* What chmod, chown, utimens and setxattr set. */
@@ -23,22 +24,23 @@ typedef struct {
 } LakeFileAttributes;
 
 typedef struct {
-    char *path;      /* below the drop zone; "" is the zone itself */
-    char *name;      /* last part of path */
+    char *path; /* below the drop zone; "" is the zone itself */
+    char *name; /* last part of path */
     gboolean is_folder;
-    char *file_id;   /* UUID; NULL for a folder */
-    char *kind;      /* "text", "other" …; NULL for a folder */
+    char *file_id; /* UUID; NULL for a folder */
+    char *kind;    /* "text", "other" …; NULL for a folder */
     gint64 size_bytes;
     LakeFileAttributes attributes;
     char *content_hash; /* SHA-256, hexadecimal */
     gint64 n_rows;
-    char *encoding;  /* of text: "UTF-8" …; else NULL */
-    char *settings;  /* JSON of the sizes used, as jsonb writes it */
-    char *xattrs;    /* JSON object of user.* attributes, base64 values; NULL: none */
+    char *encoding; /* of text: "UTF-8" …; else NULL */
+    char *settings; /* JSON of the sizes used, as jsonb writes it */
+    char *xattrs;   /* JSON object of user.* attributes, base64 values; NULL: none */
 } LakeLedgerEntry;
 
 LakeLedgerEntry *lake_ledger_entry_new(const char *path);
-/* Ref-counted, so that a listing and a cache share one; whoever did not make it changes a copy. */
+/* Ref-counted, so that a listing and a cache share one; whoever did not make it changes a copy.
+ */
 LakeLedgerEntry *lake_ledger_entry_ref(LakeLedgerEntry *entry);
 void lake_ledger_entry_unref(LakeLedgerEntry *entry);
 LakeLedgerEntry *lake_ledger_entry_copy(const LakeLedgerEntry *entry);
@@ -78,9 +80,10 @@ gboolean lake_ledger_remove_folder(LakeCatalog *catalog, const char *table, cons
 gboolean lake_ledger_rename(LakeCatalog *catalog, const char *table, const char *path,
     const char *new_path, GCancellable *cancellable, GError **error);
 
-/* The two parts of a path below a drop zone: "" and "a" of "a", "x/y" and "a" of "x/y/a"; caller
- * frees both. The zone itself, "", gives "" and "". */
+/* The two parts of a path below a drop zone: "" and "a" of "a", "x/y" and "a" of "x/y/a";
+ * caller frees both. The zone itself, "", gives "" and "". */
 void lake_ledger_split(const char *path, char **ret_folder, char **ret_name);
 
-/* LONG_NAME when a path cannot be a key (LAKE_LEDGER_PATH_MAX_BYTES), BAD_NAME when it is not UTF-8. */
+/* LONG_NAME when a path cannot be a key (LAKE_LEDGER_PATH_MAX_BYTES), BAD_NAME when it is not
+ * UTF-8. */
 gboolean lake_ledger_check_path(const char *path, GError **error);

@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #pragma once
 
-/* core/pg.h: PostgreSQL directly. The folder core/pg/ is the only door to libpq; what comes out of it
- * is a LakeTransport.
+/* core/pg.h: PostgreSQL directly. The folder core/pg/ is the only door to libpq; what comes out
+ * of it is a LakeTransport.
  *
- * A pool of connections: opened when needed, looked at before each use, closed after anything that
- * leaves their state in doubt. Any thread.
+ * A pool of connections: opened when needed, looked at before each use, closed after anything
+ * that leaves their state in doubt. Any thread.
  */
 
 #include "core/transport.h"
@@ -18,7 +18,7 @@ typedef struct {
     gboolean is_embedded;
     const char *conninfo; /* libpq's; may hold a password: never printed */
     const char *schema;   /* first in search_path */
-    guint pool_size;      /* connections at most; from 3 on, some are kept for interactive calls */
+    guint pool_size; /* connections at most; from 3 on, some are kept for interactive calls */
     gint64 connect_timeout_ms;
     gint64 statement_timeout_ms; /* of bulk calls; interactive ones get less */
     gboolean read_only;          /* every transaction is READ ONLY */

@@ -13,11 +13,11 @@ typedef struct {
     GPtrArray *parameters; /* of char*, text form; NULL elements are SQL NULL */
 } LakeQuery;
 
-/* From the text of a .sql file: leading lines `-- $1 = "abc"` give parameters as JSON values (string,
- * number, true, false, null; arrays and objects travel as their JSON text, except that an array of
- * numbers becomes a PostgreSQL array literal, so that $1::float4[] works).
- *   BAD_INPUT  empty, over LAKE_QUERY_MAX_BYTES, not UTF-8, NUL, a parameter that is no JSON, a gap
- *              in the numbers; the message has the line */
+/* From the text of a .sql file: leading lines `-- $1 = "abc"` give parameters as JSON values
+ * (string, number, true, false, null; arrays and objects travel as their JSON text, except that
+ * an array of numbers becomes a PostgreSQL array literal, so that $1::float4[] works).
+ *   BAD_INPUT  empty, over LAKE_QUERY_MAX_BYTES, not UTF-8, NUL, a parameter that is no JSON, a
+ * gap in the numbers; the message has the line */
 LakeQuery *lake_query_parse(const char *text, gsize n_bytes, GError **error);
 /* From SQL and parameters in text form (the command line's); values are copied. */
 LakeQuery *lake_query_new(const char *sql, const char *const *parameters, guint n_parameters);
@@ -30,8 +30,9 @@ typedef enum {
 } LakeQueryFormat;
 
 typedef enum {
-    LAKE_QUERY_READ_ONLY,     /* READ_ONLY when the statement would change data */
-    LAKE_QUERY_MAY_CHANGE,    /* tried read-only first; run once more, for real, when it would change */
+    LAKE_QUERY_READ_ONLY,  /* READ_ONLY when the statement would change data */
+    LAKE_QUERY_MAY_CHANGE, /* tried read-only first; run once more, for real, when it would
+                              change */
 } LakeQueryMode;
 
 typedef struct {
@@ -47,16 +48,21 @@ typedef struct {
     gint64 n_affected; /* inserted, updated, deleted */
 } LakeQueryOutcome;
 
-/* Runs one statement and writes its result to the end of `into`. A statement that returns no rows
- * gives [] . More than one statement: BAD_INPUT. */
-gboolean lake_query_run(LakeCatalog *catalog, const LakeQuery *query,
-    const LakeQueryOptions *options, LakeSpool *into, LakeQueryOutcome *ret_outcome,
-    GCancellable *cancellable, GError **error);
+/* Runs one statement and writes its result to the end of `into`. A statement that returns no
+ * rows gives [] . More than one statement: BAD_INPUT. */
+gboolean
+lake_query_run(LakeCatalog *catalog, const LakeQuery *query, const LakeQueryOptions *options,
+    LakeSpool *into, LakeQueryOutcome *ret_outcome, GCancellable *cancellable, GError **error);
 
-/* The query that a table's query.sql is until someone writes it: SELECT of all columns but media, by
- * key, LIMIT 100. table NULL: the list of tables with their row counts. Caller frees. */
+/* The query that a table's query.sql is until someone writes it: SELECT of all columns but
+ * media, by key, LIMIT 100. table NULL: the list of tables with their row counts. Caller frees.
+ */
 char *lake_query_default(
     LakeCatalog *catalog, const char *table, GCancellable *cancellable, GError **error);
 
-/* {"error":{"class","sqlstate","message","detail","hint","position"}} and a newline; caller frees. */
+/* Appends a JSON string as results have them, quotes included. text is UTF-8. */
+void lake_json_append_string(GString *into, const char *text, gsize n_bytes);
+
+/* {"error":{"class","sqlstate","message","detail","hint","position"}} and a newline; caller
+ * frees. */
 char *lake_query_error_json(const GError *error);

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #pragma once
 
-/* core/result.h: the rows that a statement gave, all in memory, values in PostgreSQL's text form.
+/* core/result.h: the rows that a statement gave, all in memory, values in PostgreSQL's text
+ * form.
  *
  * Immutable; any thread may read. Owner frees.
  */

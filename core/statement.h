@@ -9,22 +9,23 @@
 #include "core/rows.h"
 
 typedef enum {
-    LAKE_PARAMETER_TEXT,  /* any type's text form; the server infers the type; NULL is SQL NULL */
+    LAKE_PARAMETER_TEXT,  /* any type's text form; the server infers the type; NULL is SQL NULL
+                           */
     LAKE_PARAMETER_BYTES, /* bytea */
     LAKE_PARAMETER_ARRAY, /* one column of rows as a one-dimensional array */
 } LakeParameterKind;
 
 typedef struct {
     LakeParameterKind kind;
-    char *text;         /* owned */
-    GBytes *bytes;      /* owned */
+    char *text;           /* owned */
+    GBytes *bytes;        /* owned */
     const LakeRows *rows; /* borrowed until the statement has run */
     guint column;
 } LakeParameter;
 
 typedef struct {
     char *sql;
-    GArray *parameters; /* of LakeParameter; $1 is the first */
+    GArray *parameters;   /* of LakeParameter; $1 is the first */
     gboolean is_prepared; /* worth keeping on the connection: the text comes again and again */
 } LakeStatement;
 

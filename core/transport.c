@@ -70,8 +70,7 @@ lake_transaction_copy_end(
 }
 
 gboolean
-lake_transaction_commit(
-    LakeTransaction *transaction, GCancellable *cancellable, GError **error)
+lake_transaction_commit(LakeTransaction *transaction, GCancellable *cancellable, GError **error)
 {
     return transaction->class->commit(transaction, cancellable, error);
 }

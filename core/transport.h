@@ -1,13 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #pragma once
 
-/* core/transport.h: one face over the ways to a server: PostgreSQL directly (core/pg/transport.c)
- * and, later, a service that takes SQL over HTTP.
+/* core/transport.h: one face over the ways to a server: PostgreSQL directly
+ * (core/pg/transport.c) and, later, a service that takes SQL over HTTP.
  *
- * Every call borrows a connection until it returns and may block: never the FUSE loop. Any thread.
- * Each can fail with OFFLINE (not reached, or lost on the way: then a change may have happened, and
- * whoever must know asks the ledger), BUSY (no connection became free in time), CANCELLED, TIMED_OUT
- * and whatever the server says. A cancelled call cancels on the server too.
+ * Every call borrows a connection until it returns and may block: never the FUSE loop. Any
+ * thread. Each can fail with OFFLINE (not reached, or lost on the way: then a change may have
+ * happened, and whoever must know asks the ledger), BUSY (no connection became free in time),
+ * CANCELLED, TIMED_OUT and whatever the server says. A cancelled call cancels on the server
+ * too.
  */
 
 #include "core/result.h"
@@ -16,8 +17,8 @@
 
 typedef struct LakeTransport LakeTransport;
 
-/* Whose turn it is: INTERACTIVE calls (lookups, listings) always find a connection that BULK calls
- * (ingest, users' queries) cannot take. */
+/* Whose turn it is: INTERACTIVE calls (lookups, listings) always find a connection that BULK
+ * calls (ingest, users' queries) cannot take. */
 typedef enum {
     LAKE_TRANSPORT_INTERACTIVE,
     LAKE_TRANSPORT_BULK,
@@ -30,16 +31,17 @@ G_DEFINE_AUTOPTR_CLEANUP_FUNC(LakeTransport, lake_transport_free)
 LakeResult *lake_transport_run(LakeTransport *transport, LakeTransportUse use,
     LakeStatement *statement, GCancellable *cancellable, GError **error);
 
-/* Runs all in one transaction and one round trip; the result is that of the last. On an error none
- * has happened. */
+/* Runs all in one transaction and one round trip; the result is that of the last. On an error
+ * none has happened. */
 LakeResult *lake_transport_run_all(LakeTransport *transport, LakeTransportUse use,
     LakeStatement *const *statements, guint n_statements, GCancellable *cancellable,
     GError **error);
 
 /* A query whose rows are handed over as they come. */
 typedef struct {
-    gboolean is_read_only;  /* in a READ ONLY transaction: 25006 (READ_ONLY) when it would change */
-    gint64 timeout_ms;      /* 0: none */
+    gboolean
+        is_read_only;  /* in a READ ONLY transaction: 25006 (READ_ONLY) when it would change */
+    gint64 timeout_ms; /* 0: none */
 } LakeStreamOptions;
 
 typedef struct {
@@ -56,8 +58,8 @@ gboolean lake_transport_stream(LakeTransport *transport, LakeStatement *statemen
 /* A transaction held open over several calls, on one connection: BEGIN when it is opened. */
 typedef struct LakeTransaction LakeTransaction;
 
-LakeTransaction *lake_transport_begin(LakeTransport *transport, LakeTransportUse use,
-    GCancellable *cancellable, GError **error);
+LakeTransaction *lake_transport_begin(
+    LakeTransport *transport, LakeTransportUse use, GCancellable *cancellable, GError **error);
 LakeResult *lake_transaction_run(LakeTransaction *transaction, LakeStatement *statement,
     GCancellable *cancellable, GError **error);
 /* Rows into table (quoted, schema-qualified) by COPY BINARY: begin, any number of rows, end. */
@@ -111,8 +113,7 @@ typedef struct {
         GCancellable *cancellable, GError **error);
     gboolean (*copy_end)(
         LakeTransaction *transaction, GCancellable *cancellable, GError **error);
-    gboolean (*commit)(
-        LakeTransaction *transaction, GCancellable *cancellable, GError **error);
+    gboolean (*commit)(LakeTransaction *transaction, GCancellable *cancellable, GError **error);
     void (*free)(LakeTransaction *transaction);
 } LakeTransactionClass;
 

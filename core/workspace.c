@@ -71,9 +71,8 @@ static LakeTransport *
 open_transport(LakeWorkspace *workspace)
 {
     const LakeConfig *config = workspace->config;
-    g_autofree char *conninfo = workspace->server
-                                    ? lake_server_dup_conninfo(workspace->server)
-                                    : g_strdup(config->dsn);
+    g_autofree char *conninfo =
+        workspace->server ? lake_server_dup_conninfo(workspace->server) : g_strdup(config->dsn);
     LakePgOptions options = {
         .is_embedded = workspace->server != NULL,
         .conninfo = conninfo,
@@ -177,13 +176,14 @@ lake_workspace_query(LakeWorkspace *workspace, const LakeQuery *query, LakeQuery
 }
 
 /* Commits that were not waited for are flushed by the next one that is, so make one that has
- * something to write: a message that no one decodes. Both in one statement, so one round trip. */
+ * something to write: a message that no one decodes. Both in one statement, so one round trip.
+ */
 gboolean
 lake_workspace_sync(LakeWorkspace *workspace, GCancellable *cancellable, GError **error)
 {
-    g_autoptr(LakeStatement) statement = lake_statement_new(
-        "SELECT set_config('synchronous_commit', 'on', true),"
-        " pg_logical_emit_message(true, 'deeplakefs', 'sync')");
+    g_autoptr(LakeStatement) statement =
+        lake_statement_new("SELECT set_config('synchronous_commit', 'on', true),"
+                           " pg_logical_emit_message(true, 'deeplakefs', 'sync')");
 
     if (workspace->config->read_only)
         return TRUE;

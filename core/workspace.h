@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #pragma once
 
-/* core/workspace.h: config + server + transport + catalog + jobs: the one object fs/ and mount/ hold.
+/* core/workspace.h: config + server + transport + catalog + jobs: the one object fs/ and mount/
+ * hold.
  *
  * Open it after the last fork: it has connections and, with a private server, locks.
  * Any thread may use it; open and close belong to one.
@@ -14,10 +15,10 @@
 
 typedef struct LakeWorkspace LakeWorkspace;
 
-/* Starts or joins the private server unless config->dsn is set, connects once, and makes the schema
- * and ledger where missing. config is borrowed and must outlive the workspace. */
-LakeWorkspace *lake_workspace_open(
-    const LakeConfig *config, GCancellable *cancellable, GError **error);
+/* Starts or joins the private server unless config->dsn is set, connects once, and makes the
+ * schema and ledger where missing. config is borrowed and must outlive the workspace. */
+LakeWorkspace *
+lake_workspace_open(const LakeConfig *config, GCancellable *cancellable, GError **error);
 /* Closes connections; stops the private server when we were its last user. NULL is allowed. */
 void lake_workspace_close(LakeWorkspace *workspace);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(LakeWorkspace, lake_workspace_close)
@@ -38,5 +39,5 @@ gboolean lake_workspace_query(LakeWorkspace *workspace, const LakeQuery *query,
     GCancellable *cancellable, GError **error);
 
 /* Returns when all that was committed so far would survive a power failure. */
-gboolean lake_workspace_sync(
-    LakeWorkspace *workspace, GCancellable *cancellable, GError **error);
+gboolean
+lake_workspace_sync(LakeWorkspace *workspace, GCancellable *cancellable, GError **error);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* FUSE request → node call → one reply. Inode numbers of the protocol are the nodes' addresses (the
- * root's is 1); the kernel's references keep the nodes alive until it forgets them. What stat shows as
- * st_ino is node->inode. */
+/* FUSE request → node call → one reply. Inode numbers of the protocol are the nodes' addresses
+ * (the root's is 1); the kernel's references keep the nodes alive until it forgets them. What
+ * stat shows as st_ino is node->inode. */
 #define FUSE_USE_VERSION 314
 #include "fs/adapter.h"
 
@@ -16,8 +16,8 @@
 #include <fuse3/fuse_lowlevel.h>
 #include <pthread.h>
 #include <signal.h>
-#include <string.h>
 #include <stdio.h>
+#include <string.h>
 #include <sys/statvfs.h>
 #include <sys/xattr.h>
 
@@ -60,8 +60,8 @@ typedef struct {
 
 /* An open folder: the page of its listing that was read last. */
 typedef struct {
-    GMutex lock; /* guards all below; the kernel may ask twice at once */
-    GPtrArray *page; /* of FsListed */
+    GMutex lock;       /* guards all below; the kernel may ask twice at once */
+    GPtrArray *page;   /* of FsListed */
     gint64 page_start; /* index of its first entry in the whole listing */
     gboolean is_last;
 } Listing;
@@ -222,8 +222,8 @@ reply_refusal(Request *request, const char *text)
     reply_error(request, error);
 }
 
-/* A file whose close fails goes, or becomes what it was: its name must be asked for every time, and
- * that brings its attributes along. While it is there, only this kernel changes them. */
+/* A file whose close fails goes, or becomes what it was: its name must be asked for every time,
+ * and that brings its attributes along. While it is there, only this kernel changes them. */
 static double
 name_timeout(FsNode *node)
 {
@@ -627,8 +627,7 @@ run_setxattr(FsRequest *base)
     }
     g_autofree char *changed =
         fs_xattr_with(json, request->name, request->value && !value ? "" : value, n_bytes);
-    gboolean is_good =
-        !error && class->set_xattrs(request->node, &base->call, changed, &error);
+    gboolean is_good = !error && class->set_xattrs(request->node, &base->call, changed, &error);
     reply_done(request, is_good, error);
 }
 
@@ -650,8 +649,8 @@ start_setxattr(fuse_req_t fuse, const char *operation, fuse_ino_t number, const 
 }
 
 static void
-op_setxattr(fuse_req_t fuse, fuse_ino_t number, const char *name, const char *value, size_t size,
-    int flags)
+op_setxattr(fuse_req_t fuse, fuse_ino_t number, const char *name, const char *value,
+    size_t size, int flags)
 {
     start_setxattr(fuse, "setxattr", number, name, g_bytes_new(value, size), flags);
 }
@@ -719,8 +718,8 @@ run_create(FsRequest *base)
         reply_refusal(request, "files cannot be made here; copy them into ingest/<table>/");
         return;
     }
-    handle = class->create(request->node, &base->call, request->name, request->mode,
-        request->file.flags, &error);
+    handle = class->create(
+        request->node, &base->call, request->name, request->mode, request->file.flags, &error);
     if (must_wait(request))
         return;
     if (handle && !fill_entry(request, handle->node, &entry, &error))
@@ -803,7 +802,8 @@ run_read(FsRequest *base)
 }
 
 static void
-op_read(fuse_req_t fuse, fuse_ino_t number, size_t size, off_t offset, struct fuse_file_info *file)
+op_read(
+    fuse_req_t fuse, fuse_ino_t number, size_t size, off_t offset, struct fuse_file_info *file)
 {
     Request *request = request_new(fuse, "read", number, FS_REQUEST_LONG, run_read);
 
@@ -869,8 +869,8 @@ run_release(FsRequest *base)
     Request *request = (Request *)base;
     FsHandle *handle = request->handle;
     g_autoptr(GError) error = NULL;
-    gboolean is_good =
-        !handle->node->class->release || handle->node->class->release(handle, &base->call, &error);
+    gboolean is_good = !handle->node->class->release ||
+                       handle->node->class->release(handle, &base->call, &error);
 
     if (must_wait(request))
         return;
@@ -900,9 +900,9 @@ run_fsync(FsRequest *base)
     if (handle && handle->node->class->sync)
         is_good = handle->node->class->sync(handle, &base->call, &error);
     else
-        is_good = fs_call_may_block(&base->call) &&
-                  lake_workspace_sync(
-                      request->adapter->workspace, base->call.cancellable, &error);
+        is_good =
+            fs_call_may_block(&base->call) &&
+            lake_workspace_sync(request->adapter->workspace, base->call.cancellable, &error);
     reply_done(request, is_good, error);
 }
 
@@ -986,11 +986,10 @@ add_entry(Request *request, Page *page, const char *name, const struct fuse_entr
     gint64 next_offset, FsNode *node)
 {
     gsize room = page->size - page->used;
-    gsize needed = page->is_plus
-                       ? fuse_add_direntry_plus(request->fuse, page->bytes + page->used, room,
-                             name, entry, next_offset)
-                       : fuse_add_direntry(request->fuse, page->bytes + page->used, room, name,
-                             &entry->attr, next_offset);
+    gsize needed = page->is_plus ? fuse_add_direntry_plus(request->fuse,
+                                       page->bytes + page->used, room, name, entry, next_offset)
+                                 : fuse_add_direntry(request->fuse, page->bytes + page->used,
+                                       room, name, &entry->attr, next_offset);
 
     if (needed > room) {
         page->is_full = TRUE;
@@ -1027,8 +1026,8 @@ add_listed(Request *request, Page *page, const FsListed *listed, gint64 next_off
             child = folder->class->lookup_listed(folder, listed);
         if (!child)
             child = folder->class->lookup(folder, call, listed->name, NULL);
-        /* Gone since the listing was made, or its attributes are not to be had now: named only, and
-         * whoever asks for more gets the error. */
+        /* Gone since the listing was made, or its attributes are not to be had now: named only,
+         * and whoever asks for more gets the error. */
         if (!child || !fill_listed(request, child, listed, &entry)) {
             entry.ino = 0;
             entry.attr.st_ino = 1;
@@ -1092,15 +1091,15 @@ start_readdir(fuse_req_t fuse, fuse_ino_t number, size_t size, off_t offset,
 }
 
 static void
-op_readdir(fuse_req_t fuse, fuse_ino_t number, size_t size, off_t offset,
-    struct fuse_file_info *file)
+op_readdir(
+    fuse_req_t fuse, fuse_ino_t number, size_t size, off_t offset, struct fuse_file_info *file)
 {
     start_readdir(fuse, number, size, offset, file, FALSE);
 }
 
 static void
-op_readdirplus(fuse_req_t fuse, fuse_ino_t number, size_t size, off_t offset,
-    struct fuse_file_info *file)
+op_readdirplus(
+    fuse_req_t fuse, fuse_ino_t number, size_t size, off_t offset, struct fuse_file_info *file)
 {
     start_readdir(fuse, number, size, offset, file, TRUE);
 }
@@ -1167,10 +1166,11 @@ static struct fuse_session *
 new_session(FsAdapter *adapter, const FsAdapterOptions *options)
 {
     const LakeConfig *config = lake_workspace_config(adapter->workspace);
-    g_autofree char *text = g_strconcat("fsname=deeplakefs,subtype=deeplakefs,default_permissions",
-        config->read_only ? ",ro" : "", options->fuse_options ? "," : "",
-        options->fuse_options ? options->fuse_options : "", options->is_debug ? ",debug" : "",
-        NULL);
+    g_autofree char *text =
+        g_strconcat("fsname=deeplakefs,subtype=deeplakefs,default_permissions",
+            config->read_only ? ",ro" : "", options->fuse_options ? "," : "",
+            options->fuse_options ? options->fuse_options : "",
+            options->is_debug ? ",debug" : "", NULL);
     struct fuse_args arguments = FUSE_ARGS_INIT(0, NULL);
     struct fuse_session *session = NULL;
 

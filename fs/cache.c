@@ -15,14 +15,15 @@ typedef struct {
     gboolean is_large; /* entries holds only what this mount has put */
     gint64 loaded_at_us;
     gint64 load_took_us;
-    /* While it is being read: names that changed meanwhile, which the reading may have missed. */
+    /* While it is being read: names that changed meanwhile, which the reading may have missed.
+     */
     GHashTable *touched;
     guint n_loading;
 } Folder;
 
 struct FsCache {
     LakeCatalog *catalog;
-    GMutex lock; /* guards all below */
+    GMutex lock;         /* guards all below */
     GHashTable *folders; /* "zone/folder" → Folder */
     GPtrArray *tables;   /* of FsCacheTable, sorted; NULL: not read yet */
     gint64 tables_loaded_at_us;
@@ -183,8 +184,8 @@ lock_fresh_tables(FsCache *cache, FsCall *call, GError **error)
 }
 
 gboolean
-fs_cache_find_table(FsCache *cache, FsCall *call, const char *name, FsCacheTable **ret_found,
-    GError **error)
+fs_cache_find_table(
+    FsCache *cache, FsCall *call, const char *name, FsCacheTable **ret_found, GError **error)
 {
     if (!lock_fresh_tables(cache, call, error))
         return FALSE;
@@ -310,7 +311,8 @@ load_entries(FsCache *cache, FsCall *call, const char *zone, const char *path,
     return g_steal_pointer(&loaded);
 }
 
-/* With the lock held: what was put or removed while it was read counts more than the reading. */
+/* With the lock held: what was put or removed while it was read counts more than the reading.
+ */
 static void
 merge_touched(Folder *folder, GHashTable *loaded)
 {
@@ -523,7 +525,8 @@ fs_cache_forget_zone(FsCache *cache, const char *zone)
         if (!g_str_has_prefix(key, prefix))
             continue;
         g_hash_table_remove_all(folder->entries);
-        /* A reading that is under way began before the change: it must not be believed for long. */
+        /* A reading that is under way began before the change: it must not be believed for
+         * long. */
         folder->is_loaded = FALSE;
         folder->loaded_at_us = 0;
     }

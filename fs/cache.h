@@ -1,16 +1,17 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #pragma once
 
-/* fs/cache.h: what the server was last heard to say of tables, drop zones and ingested files, and how
- * long that is believed.
+/* fs/cache.h: what the server was last heard to say of tables, drop zones and ingested files,
+ * and how long that is believed.
  *
- * What this mount does itself is entered at once; what others do shows after FS_CACHE_FRESH_US here
- * and the kernel's own timeout (FS_CACHE_KERNEL_SECONDS): together under a second. A folder that
- * takes long to read is read again only when that costs less than a twentieth of the time.
- * A folder of more than FS_CACHE_FOLDER_MAX entries is not held: each name is asked for.
+ * What this mount does itself is entered at once; what others do shows after FS_CACHE_FRESH_US
+ * here and the kernel's own timeout (FS_CACHE_KERNEL_SECONDS): together under a second. A
+ * folder that takes long to read is read again only when that costs less than a twentieth of
+ * the time. A folder of more than FS_CACHE_FOLDER_MAX entries is not held: each name is asked
+ * for.
  *
- * Any thread. No lock is held while the server is asked. A call that may not block and finds nothing
- * fresh sets call->would_block and returns as if it had failed, without an error.
+ * Any thread. No lock is held while the server is asked. A call that may not block and finds
+ * nothing fresh sets call->would_block and returns as if it had failed, without an error.
  */
 
 #include "fs/node.h"
@@ -33,8 +34,8 @@ typedef struct {
 } FsCacheTable;
 
 /* *ret_found NULL: there is none. Owned by the caller: fs_cache_table_free. */
-gboolean fs_cache_find_table(FsCache *cache, FsCall *call, const char *name,
-    FsCacheTable **ret_found, GError **error);
+gboolean fs_cache_find_table(
+    FsCache *cache, FsCall *call, const char *name, FsCacheTable **ret_found, GError **error);
 /* All, of FsCacheTable, sorted by name. */
 GPtrArray *fs_cache_list_tables(FsCache *cache, FsCall *call, GError **error);
 void fs_cache_table_free(FsCacheTable *table);
@@ -46,12 +47,12 @@ void fs_cache_note_table(FsCache *cache, const char *name);
 
 /* --- ingested files and folders --- */
 
-/* The ledger's entry of ingest/<zone>/<path>, shared: not to be changed; *ret_entry NULL: there is
- * none. Caller unrefs. */
+/* The ledger's entry of ingest/<zone>/<path>, shared: not to be changed; *ret_entry NULL: there
+ * is none. Caller unrefs. */
 gboolean fs_cache_find_entry(FsCache *cache, FsCall *call, const char *zone, const char *path,
     LakeLedgerEntry **ret_entry, GError **error);
-/* Entries of a folder after the name `after` (NULL: from the start), of LakeLedgerEntry, sorted;
- * *ret_is_last says that none follow. */
+/* Entries of a folder after the name `after` (NULL: from the start), of LakeLedgerEntry,
+ * sorted; *ret_is_last says that none follow. */
 GPtrArray *fs_cache_list_entries(FsCache *cache, FsCall *call, const char *zone,
     const char *folder, const char *after, gboolean *ret_is_last, GError **error);
 /* Without asking anyone: whether the path is thought to be there. */

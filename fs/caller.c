@@ -7,8 +7,8 @@
 #include <string.h>
 #include <unistd.h>
 
-/* A small file of /proc into buffer, NUL-terminated; not g_file_get_contents, which would allocate on
- * the way of every close. */
+/* A small file of /proc into buffer, NUL-terminated; not g_file_get_contents, which would
+ * allocate on the way of every close. */
 static gboolean
 read_proc(gint32 pid, const char *file, char *buffer, gsize size)
 {
@@ -45,8 +45,8 @@ fs_caller_was_killed(gint32 pid, int *ret_signal)
     char stat[1024];
     const char *exit_code;
 
-    /* do_exit() sets the exit code before it closes the files; a living thread's is 0. The low seven
-     * bits are the signal, as for waitpid(). */
+    /* do_exit() sets the exit code before it closes the files; a living thread's is 0. The low
+     * seven bits are the signal, as for waitpid(). */
     if (!read_proc(pid, "stat", stat, sizeof stat))
         return FALSE;
     exit_code = stat_field(stat, 52);

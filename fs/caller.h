@@ -1,16 +1,19 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #pragma once
 
-/* fs/caller.h: what /proc says of the process behind a request. A pid that cannot be seen (another
- * pid namespace, already gone) was not killed, counts as stopped, and is its own process. */
+/* fs/caller.h: what /proc says of the process behind a request. A pid that cannot be seen
+ * (another pid namespace, already gone) was not killed, counts as stopped, and is its own
+ * process. */
 
 #include <glib.h>
 
-/* The process is on its way out, killed by a signal: its files are being closed for it, unfinished. */
+/* The process is on its way out, killed by a signal: its files are being closed for it,
+ * unfinished. */
 gboolean fs_caller_was_killed(gint32 pid, int *ret_signal);
 
-/* A signal that means "stop" (HUP, INT, QUIT, TERM, KILL) waits to be delivered. The kernel reports an
- * interrupt for every signal, and some run-times send themselves harmless ones all the time. */
+/* A signal that means "stop" (HUP, INT, QUIT, TERM, KILL) waits to be delivered. The kernel
+ * reports an interrupt for every signal, and some run-times send themselves harmless ones all
+ * the time. */
 gboolean fs_caller_is_stopped(gint32 pid);
 
 /* Process that the thread `pid` belongs to: requests carry thread ids. */

@@ -5,7 +5,7 @@
 #include <string.h>
 
 struct FsFailures {
-    GMutex lock; /* guards all below */
+    GMutex lock;  /* guards all below */
     GQueue lines; /* of char*, oldest first */
     guint64 n_ever;
     GHashTable *refusals; /* "zone/path" → text */
@@ -112,7 +112,8 @@ forget_refusal(FsFailures *failures, const char *key)
 }
 
 void
-fs_failures_refuse(FsFailures *failures, const char *zone, const char *path, const GError *error)
+fs_failures_refuse(
+    FsFailures *failures, const char *zone, const char *path, const GError *error)
 {
     const LakeErrorFacts *facts = lake_error_facts(error);
     char *key = g_strconcat(zone, "/", path, NULL);

@@ -64,7 +64,8 @@ fs_name_to_table(const char *name, GError **error)
     again = fs_name_from_table(table);
     if (strcmp(again, name) != 0) {
         lake_error_set(error, LAKE_ERROR_CLASS_TABLE, LAKE_ERROR_BAD_INPUT,
-            "\"%s\" is not how a table's name is written here; it would be \"%s\"", name, again);
+            "\"%s\" is not how a table's name is written here; it would be \"%s\"", name,
+            again);
         return NULL;
     }
     return g_steal_pointer(&table);

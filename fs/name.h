@@ -3,9 +3,10 @@
 
 /* fs/name.h: table names ↔ file names at the root and in ingest/. Reversible, pure; any thread.
  *
- * A table's file name is its exact name, but '%' is %25 and '/' is %2F; and where the name is reserved
- * ("ingest", "query.sql", ".deeplake", ".", "..", or one that ends in ".sql" and the like) its first
- * byte is percent-encoded as well.
+ * A table's file name is its exact name, but '%' is %25 and '/' is %2F; and where the name is
+ * reserved
+ * ("ingest", "query.sql", ".deeplake", ".", "..", or one that ends in ".sql" and the like) its
+ * first byte is percent-encoded as well.
  */
 
 #include <glib.h>
@@ -16,7 +17,8 @@ char *fs_name_from_table(const char *table);
 /* The table that a file name stands for; caller frees.
  *   BAD_NAME   not UTF-8
  *   LONG_NAME  the table's name has more than 63 bytes
- *   BAD_INPUT  a '%' that is not followed by two hexadecimal digits, or encodes what needs none */
+ *   BAD_INPUT  a '%' that is not followed by two hexadecimal digits, or encodes what needs none
+ */
 char *fs_name_to_table(const char *name, GError **error);
 
 /* TRUE for names at the root that can never be a table's. */

@@ -118,8 +118,8 @@ take_from_parent(FsNode *node)
     return parent;
 }
 
-/* The last reference may go while another thread finds the node among the children; so it goes under
- * the tree lock, and from the children at the same time. */
+/* The last reference may go while another thread finds the node among the children; so it goes
+ * under the tree lock, and from the children at the same time. */
 void
 fs_node_unref(FsNode *node)
 {

@@ -3,13 +3,13 @@
 
 /* fs/node.h: files and folders of the mount: one class per kind, in fs/node/.
  *
- * A node is what an inode number stands for. It holds its parent and its name, never its path: a
- * rename moves it, and everything below follows. Parents know their children, so that the same file
- * is the same node for as long as the kernel, a handle or unsaved bytes hold it.
+ * A node is what an inode number stands for. It holds its parent and its name, never its path:
+ * a rename moves it, and everything below follows. Parents know their children, so that the
+ * same file is the same node for as long as the kernel, a handle or unsaved bytes hold it.
  *
- * Locks, in this order: a file's own lock (fs/node/inbox_file.c), then the tree's (context->tree_lock:
- * parents, names, children, lookup counts), then those inside fs/cache.c and fs/failures.c. No lock is
- * held while the server is asked.
+ * Locks, in this order: a file's own lock (fs/node/inbox_file.c), then the tree's
+ * (context->tree_lock: parents, names, children, lookup counts), then those inside fs/cache.c
+ * and fs/failures.c. No lock is held while the server is asked.
  */
 
 #include "core/workspace.h"
@@ -34,7 +34,7 @@ struct FsContext {
     LakeWorkspace *workspace;
     struct FsCache *cache;
     struct FsFailures *failures;
-    guint32 uid, gid; /* who mounted */
+    guint32 uid, gid;  /* who mounted */
     gint64 started_ns; /* UNIX epoch */
     GMutex tree_lock;
     guint64 next_inode; /* tree_lock */
@@ -48,8 +48,8 @@ struct FsNode {
     gatomicrefcount n_references;
     guint64 inode;
     /* Guarded by the tree lock: */
-    FsNode *parent; /* referenced; NULL for the root and for nodes taken out */
-    char *name;     /* as the kernel knows it */
+    FsNode *parent;       /* referenced; NULL for the root and for nodes taken out */
+    char *name;           /* as the kernel knows it */
     GHashTable *children; /* name → FsNode, borrowed; NULL for files */
     guint64 n_lookups;    /* the kernel's */
     guint n_results;      /* open handles whose bytes are in the kernel's page cache: 0 or 1 */
@@ -82,8 +82,8 @@ typedef struct {
 void fs_listed_free(FsListed *listed);
 FsListed *fs_listed_new(const char *name, gboolean is_folder);
 
-/* What a kind of node can do. A missing function is answered with EPERM (the names below say which).
- * Each gets a call and may ask the server only when call->may_block. */
+/* What a kind of node can do. A missing function is answered with EPERM (the names below say
+ * which). Each gets a call and may ask the server only when call->may_block. */
 struct FsNodeClass {
     const char *name;
     gsize size; /* of its struct, which begins with FsNode */
@@ -92,20 +92,21 @@ struct FsNodeClass {
     void (*free)(FsNode *node);
 
     gboolean (*attributes)(FsNode *node, FsCall *call, struct stat *ret_status, GError **error);
-    gboolean (*change)(FsNode *node, FsCall *call, FsHandle *handle, const FsChange *change,
-        GError **error);
+    gboolean (*change)(
+        FsNode *node, FsCall *call, FsHandle *handle, const FsChange *change, GError **error);
 
-    /* Folders. lookup returns a new reference, or NULL without an error where there is nothing. */
+    /* Folders. lookup returns a new reference, or NULL without an error where there is nothing.
+     */
     FsNode *(*lookup)(FsNode *folder, FsCall *call, const char *name, GError **error);
-    /* How long the kernel may believe that there is no such name; missing: not at all. Only where
-     * nothing appears but through this kernel, or from others, who may wait. */
+    /* How long the kernel may believe that there is no such name; missing: not at all. Only
+     * where nothing appears but through this kernel, or from others, who may wait. */
     double (*absence_seconds)(const char *name);
     /* From a listing alone, where it tells enough; NULL and FALSE where it does not. */
     FsNode *(*lookup_listed)(FsNode *folder, const FsListed *listed);
     gboolean (*listed_attributes)(
         FsNode *child, const FsListed *listed, struct stat *ret_status);
-    GPtrArray *(*list)(FsNode *folder, FsCall *call, const char *after, gboolean *ret_is_last,
-        GError **error);
+    GPtrArray *(*list)(
+        FsNode *folder, FsCall *call, const char *after, gboolean *ret_is_last, GError **error);
     FsHandle *(*create)(FsNode *folder, FsCall *call, const char *name, guint32 mode, int flags,
         GError **error);
     FsNode *(*make_folder)(
@@ -131,21 +132,21 @@ struct FsNodeClass {
 
 /* An open file. */
 struct FsHandle {
-    FsNode *node; /* referenced */
-    int flags;    /* of open(2) */
+    FsNode *node;       /* referenced */
+    int flags;          /* of open(2) */
     LakeSpool *content; /* what is read; NULL until something is there */
     LakeSpool *staged;  /* what is written; NULL when it cannot be */
     GError *at_end;     /* what a reader gets after the last byte instead of the end */
     gboolean is_direct; /* no page cache */
     gboolean is_result; /* counted in node->n_results */
     gint32 opener;      /* process */
-    /* What follows is changed by one request at a time: of a query's handle by whoever holds the file
-     * open, of an ingested file's under that file's lock. */
-    gboolean is_dirty;    /* bytes that no flush has dealt with yet */
-    gboolean wants_sync;  /* fsync came before the rows: flush the log after them */
-    gboolean has_written; /* ever */
+    /* What follows is changed by one request at a time: of a query's handle by whoever holds
+     * the file open, of an ingested file's under that file's lock. */
+    gboolean is_dirty;       /* bytes that no flush has dealt with yet */
+    gboolean wants_sync;     /* fsync came before the rows: flush the log after them */
+    gboolean has_written;    /* ever */
     gboolean is_empty_start; /* created or truncated: counts even if nothing is written */
-    guint n_flushed;    /* verdicts given */
+    guint n_flushed;         /* verdicts given */
     guint64 generation; /* of an ingested file: bytes written before it was removed are dead */
     gboolean has_read;  /* of a query open for both: what was written is this handle's alone */
 };
@@ -163,12 +164,12 @@ G_DEFINE_AUTOPTR_CLEANUP_FUNC(FsNode, fs_node_unref)
 
 /* The child that is known under name, with a new reference, or NULL. */
 FsNode *fs_node_child(FsNode *folder, const char *name);
-/* Gives made (consumed) its place, unless there is a child of that class by that name: then that one.
- * Returns a new reference. */
+/* Gives made (consumed) its place, unless there is a child of that class by that name: then
+ * that one. Returns a new reference. */
 FsNode *fs_node_adopt(FsNode *folder, const char *name, FsNode *made);
-/* As fs_node_child, but a child whose bytes are in the page cache of a reader gives up its place, and
- * NULL is returned: the next opener gets an inode, a size and a cache of its own. *ret_size is what
- * it last gave, or -1. */
+/* As fs_node_child, but a child whose bytes are in the page cache of a reader gives up its
+ * place, and NULL is returned: the next opener gets an inode, a size and a cache of its own.
+ * *ret_size is what it last gave, or -1. */
 FsNode *fs_node_idle_child(FsNode *folder, const char *name, gint64 *ret_size);
 /* Takes name's node, if any, out of the tree; handles keep it alive. */
 void fs_node_detach(FsNode *folder, const char *name);
@@ -186,8 +187,8 @@ void fs_node_remember(FsNode *node);
 void fs_node_forget(FsNode *node, guint64 n_lookups);
 
 char *fs_node_dup_name(FsNode *node);
-/* Names from below ancestor down to node, joined by '/'; "" for ancestor itself. ancestor NULL: from
- * the root. Caller frees. */
+/* Names from below ancestor down to node, joined by '/'; "" for ancestor itself. ancestor NULL:
+ * from the root. Caller frees. */
 char *fs_node_dup_path(FsNode *node, FsNode *ancestor);
 /* The nearest of node and its parents that is of class, with a reference; NULL: none. */
 FsNode *fs_node_dup_ancestor(FsNode *node, const FsNodeClass *class);
@@ -199,13 +200,13 @@ void fs_node_fill_status(FsNode *node, struct stat *ret_status);
 void fs_node_set_size(struct stat *status, gint64 size_bytes);
 void fs_node_set_mtime(struct stat *status, gint64 mtime_ns);
 /* A folder's attributes: 0755, of who mounted. Fits FsNodeClass.attributes. */
-gboolean fs_node_folder_attributes(
-    FsNode *node, FsCall *call, struct stat *ret_status, GError **error);
+gboolean
+fs_node_folder_attributes(FsNode *node, FsCall *call, struct stat *ret_status, GError **error);
 
 FsHandle *fs_handle_new(FsNode *node, FsCall *call, int flags);
 void fs_handle_free(FsHandle *handle);
-/* Gives the handle the bytes that it will read. Exact size and page cache, unless another reader of the
- * same node has that already: then without the cache. */
+/* Gives the handle the bytes that it will read. Exact size and page cache, unless another
+ * reader of the same node has that already: then without the cache. */
 void fs_handle_set_result(FsHandle *handle, LakeSpool *content);
 gboolean fs_handle_can_write(const FsHandle *handle);
 

@@ -3,15 +3,17 @@
 
 /* fs/request.h: how a request that may need the server gets its answer.
  *
- * Each is first tried where it was read, on a thread of the FUSE loop, with may_block FALSE: most can
- * be answered from memory. One that says would_block is run again by a worker. So the loop never waits
- * for PostgreSQL. Knows nothing of libfuse: fs/adapter.c embeds FsRequest in its own. Any thread.
+ * Each is first tried where it was read, on a thread of the FUSE loop, with may_block FALSE:
+ * most can be answered from memory. One that says would_block is run again by a worker. So the
+ * loop never waits for PostgreSQL. Knows nothing of libfuse: fs/adapter.c embeds FsRequest in
+ * its own. Any thread.
  */
 
 #include "fs/node.h"
 
 typedef enum {
-    FS_REQUEST_QUICK, /* lookups and listings: their own workers, so that no ingest delays an ls */
+    FS_REQUEST_QUICK, /* lookups and listings: their own workers, so that no ingest delays an ls
+                       */
     FS_REQUEST_LONG,  /* closes, queries, drops */
 } FsRequestSpeed;
 

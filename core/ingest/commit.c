@@ -9,11 +9,11 @@
 #define ATTEMPTS_MAX 5
 
 /* The entry's columns as every statement here gives them: $1 … $15. */
-#define ENTRY_COLUMNS                                                                           \
-    "table_name, folder, name, file_id, kind, size_bytes, mtime_ns, mode, uid, gid,"              \
+#define ENTRY_COLUMNS                                                                          \
+    "table_name, folder, name, file_id, kind, size_bytes, mtime_ns, mode, uid, gid,"           \
     " content_hash, n_rows, encoding, settings, xattrs"
-#define ENTRY_VALUES                                                                            \
-    "$1, $2, $3, $4, $5, $6::bigint, $7::bigint, $8::integer, $9::bigint, $10::bigint, $11,"      \
+#define ENTRY_VALUES                                                                           \
+    "$1, $2, $3, $4, $5, $6::bigint, $7::bigint, $8::integer, $9::bigint, $10::bigint, $11,"   \
     " $12::bigint, $13, $14::jsonb, $15::jsonb"
 #define N_ENTRY_VALUES 15
 
@@ -74,8 +74,8 @@ insert_statement(const LakeIngestCommit *commit)
         g_string_append_printf(arrays, "%s$%u", i > 0 ? ", " : "", N_ENTRY_VALUES + 1 + i);
     }
 
-    /* Rows join the entry, so where the path is taken nothing is inserted at all. The rows keep the
-     * arrays' order: a nested loop over one entry and one function scan. */
+    /* Rows join the entry, so where the path is taken nothing is inserted at all. The rows keep
+     * the arrays' order: a nested loop over one entry and one function scan. */
     LakeStatement *statement = lake_statement_new_printf(
         "WITH entry AS (INSERT INTO %s (" ENTRY_COLUMNS ") VALUES (" ENTRY_VALUES ")"
         " ON CONFLICT DO NOTHING RETURNING 1)"
@@ -197,8 +197,7 @@ typedef struct {
 static LakeResult *
 run(Transfer *transfer, LakeStatement *statement, GError **error)
 {
-    return lake_transaction_run(
-        transfer->transaction, statement, transfer->cancellable, error);
+    return lake_transaction_run(transfer->transaction, statement, transfer->cancellable, error);
 }
 
 static gboolean
@@ -226,10 +225,10 @@ claim_entry(Transfer *transfer, char **ret_old_id, GError **error)
     if (lake_result_n_affected(inserted) > 0)
         return TRUE;
 
-    g_autoptr(LakeStatement) lock =
-        lake_statement_new_printf("SELECT file_id, kind = 'folder' FROM %s WHERE table_name = $1"
-                                  " AND folder = $2 AND name = $3 FOR UPDATE",
-            lake_catalog_ledger(commit->catalog));
+    g_autoptr(LakeStatement) lock = lake_statement_new_printf(
+        "SELECT file_id, kind = 'folder' FROM %s WHERE table_name = $1"
+        " AND folder = $2 AND name = $3 FOR UPDATE",
+        lake_catalog_ledger(commit->catalog));
     lake_statement_add_text(lock, commit->file->table);
     lake_statement_add_text(lock, folder);
     lake_statement_add_text(lock, name);
@@ -277,8 +276,8 @@ is_media(LakeType type)
     return lake_type_info(type)->base_oid == lake_type_info(LAKE_TYPE_BINARY)->base_oid;
 }
 
-/* ADD COLUMN for what the table lacks. Bytes are STORAGE EXTERNAL: they are compressed already, and
- * only so can a range be read without the whole value. */
+/* ADD COLUMN for what the table lacks. Bytes are STORAGE EXTERNAL: they are compressed already,
+ * and only so can a range be read without the whole value. */
 static gboolean
 add_columns(Transfer *transfer, const LakeTable *table, GError **error)
 {
@@ -385,8 +384,7 @@ make_table_fit(Transfer *transfer, GError **error)
         return TRUE;
 
     /* Rows of one file are replaced and removed by file_id, and users ask by it. */
-    g_autofree char *index =
-        g_strdup_printf("CREATE INDEX ON %s (file_id)", transfer->table);
+    g_autofree char *index = g_strdup_printf("CREATE INDEX ON %s (file_id)", transfer->table);
     return run_sql(transfer, index, error);
 }
 
@@ -443,8 +441,8 @@ hash_content(gpointer data)
 {
     Transfer *transfer = data;
 
-    return lake_spool_hash(transfer->commit->file->content, transfer->hasher_stop,
-        &transfer->hasher_error);
+    return lake_spool_hash(
+        transfer->commit->file->content, transfer->hasher_stop, &transfer->hasher_error);
 }
 
 static void
@@ -462,8 +460,7 @@ finish_hashing(Transfer *transfer, GError **error)
     if (!transfer->hasher)
         return TRUE;
 
-    transfer->commit->entry->content_hash =
-        g_thread_join(g_steal_pointer(&transfer->hasher));
+    transfer->commit->entry->content_hash = g_thread_join(g_steal_pointer(&transfer->hasher));
     if (transfer->commit->entry->content_hash)
         return TRUE;
     g_propagate_error(error, g_steal_pointer(&transfer->hasher_error));
@@ -525,8 +522,8 @@ run_transaction(LakeIngestCommit *commit, GCancellable *cancellable, GError **er
     g_auto(Transfer) transfer = {.commit = commit, .cancellable = cancellable};
 
     transfer.table = lake_catalog_qualify(commit->catalog, commit->file->table);
-    transfer.transaction = lake_transport_begin(lake_catalog_transport(commit->catalog),
-        LAKE_TRANSPORT_BULK, cancellable, error);
+    transfer.transaction = lake_transport_begin(
+        lake_catalog_transport(commit->catalog), LAKE_TRANSPORT_BULK, cancellable, error);
     return transfer.transaction && transfer_all(&transfer, error);
 }
 
@@ -591,8 +588,8 @@ lake_ingest_commit(LakeIngestCommit *commit, gboolean *ret_unchanged, GCancellab
             if (failure)
                 g_propagate_error(error, g_steal_pointer(&failure));
             else
-                lake_error_set(error, LAKE_ERROR_CLASS_INGEST, LAKE_ERROR_FAILED,
-                    "a fault point was hit");
+                lake_error_set(
+                    error, LAKE_ERROR_CLASS_INGEST, LAKE_ERROR_FAILED, "a fault point was hit");
             return FALSE;
         }
     }

@@ -1,16 +1,16 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #pragma once
 
-/* core/ingest/commit.h: rows and ledger entry into the server, in one transaction. Knows nothing of
- * where the rows come from: that is the normalisers' side, so that later several files can share one
- * transaction.
+/* core/ingest/commit.h: rows and ledger entry into the server, in one transaction. Knows
+ * nothing of where the rows come from: that is the normalisers' side, so that later several
+ * files can share one transaction.
  *
  * Three ways, the first that fits:
  *   one statement      a new path, few rows, the table is there: INSERT of the entry and, from
  *                      arrays, of the rows. One round trip.
  *   one statement      a known path with the same content: UPDATE of the attributes.
- *   a transaction      everything else: claims the path in the ledger, makes or widens the table,
- *                      deletes the rows that are replaced, COPYs the new ones.
+ *   a transaction      everything else: claims the path in the ledger, makes or widens the
+ * table, deletes the rows that are replaced, COPYs the new ones.
  *
  * Two clients that write the same path wait for each other on its ledger entry; the later one
  * replaces. When the line is lost around a COMMIT, the ledger is asked whether it happened.
@@ -22,16 +22,19 @@ typedef struct {
     LakeCatalog *catalog;
     const LakeIngestFile *file;
     const LakeNormaliser *kind;
-    LakeLedgerEntry *entry; /* file_id, size, attributes, settings … filled in; rows may not be yet */
-    LakeRows *rows;         /* all rows when is_complete, else the first of them */
+    LakeLedgerEntry
+        *entry;     /* file_id, size, attributes, settings … filled in; rows may not be yet */
+    LakeRows *rows; /* all rows when is_complete, else the first of them */
     gboolean is_complete;
     /* More rows into a cleared `rows`; adds none at the end. For !is_complete. */
-    gboolean (*next_rows)(gpointer source, LakeRows *rows, GCancellable *cancellable, GError **error);
+    gboolean (*next_rows)(
+        gpointer source, LakeRows *rows, GCancellable *cancellable, GError **error);
     /* Encoding and such into the entry, after the last row. */
     void (*finish)(gpointer source, LakeLedgerEntry *entry);
     gpointer source;
 } LakeIngestCommit;
 
-/* On success entry is as committed, and *ret_unchanged says that the rows were there already. */
+/* On success entry is as committed, and *ret_unchanged says that the rows were there already.
+ */
 gboolean lake_ingest_commit(LakeIngestCommit *commit, gboolean *ret_unchanged,
     GCancellable *cancellable, GError **error);

@@ -99,3 +99,9 @@ lake_ingest_settings_check(const LakeIngestSettings *settings, GError **error)
     }
     return TRUE;
 }
+
+const char *
+lake_ingest_kind_name(const char *path)
+{
+    return lake_ingest_kind_of(path)->kind;
+}

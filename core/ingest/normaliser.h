@@ -3,17 +3,19 @@
 
 /* core/ingest/normaliser.h: the contract of a file kind: bytes in, rows out.
  *
- * A kind is one file in this folder (`text.c` …) that defines one LakeNormaliser, and one line in
- * the table of kind.c. The rows carry every column of the kind but `id`, which the server gives, in
- * the order of the specification's chunking table. Rows are pulled: the caller decides when, and so
- * bounds the memory.
+ * A kind is one file in this folder (`text.c` …) that defines one LakeNormaliser, and one line
+ * in the table of kind.c. The rows carry every column of the kind but `id`, which the server
+ * gives, in the order of the specification's chunking table. Rows are pulled: the caller
+ * decides when, and so bounds the memory.
  *
  * A worked example, one row with the size of the file:
  *
- *     static const LakeColumn columns[] = {{"file_id", LAKE_TYPE_TEXT}, {"size", LAKE_TYPE_INT64}};
+ *     static const LakeColumn columns[] = {{"file_id", LAKE_TYPE_TEXT}, {"size",
+ * LAKE_TYPE_INT64}};
  *
  *     static gboolean
- *     next_row(gpointer state, LakeRows *rows, gboolean *ret_done, GCancellable *c, GError **error)
+ *     next_row(gpointer state, LakeRows *rows, gboolean *ret_done, GCancellable *c, GError
+ * **error)
  *     {
  *         SizeReader *reader = state;
  *
@@ -32,14 +34,14 @@
 #include "core/ingest.h"
 
 typedef struct {
-    const char *file_id;  /* UUID */
-    const char *path;     /* below the drop zone */
-    LakeSpool *content;   /* all bytes of the file */
+    const char *file_id; /* UUID */
+    const char *path;    /* below the drop zone */
+    LakeSpool *content;  /* all bytes of the file */
     LakeIngestSettings settings;
 } LakeNormaliserInput; /* borrowed; outlives the opened file */
 
 typedef struct {
-    char *encoding;    /* of text; owned; NULL elsewhere */
+    char *encoding;      /* of text; owned; NULL elsewhere */
     gint64 n_rows_total; /* once known, else -1 */
 } LakeNormaliserFacts;
 
@@ -47,10 +49,11 @@ typedef struct {
     const char *kind; /* "text": the ledger's kind */
     const LakeColumn *columns;
     guint n_columns;
-    const char *const *extensions; /* lower case, without the dot; NULL-terminated; NULL: the rest */
+    const char *const
+        *extensions; /* lower case, without the dot; NULL-terminated; NULL: the rest */
 
-    /* Checks and prepares. NULL with an error (class INGEST, BAD_INPUT …) when the content is not of
-     * this kind. */
+    /* Checks and prepares. NULL with an error (class INGEST, BAD_INPUT …) when the content is
+     * not of this kind. */
     gpointer (*open)(
         const LakeNormaliserInput *input, GCancellable *cancellable, GError **error);
     /* Adds the next row to rows, or sets *ret_done and adds none. */

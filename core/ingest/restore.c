@@ -80,8 +80,8 @@ append_hexadecimal(LakeSpool *into, const char *text, gsize n_digits, GError **e
     g_autofree guint8 *bytes = g_malloc(n_digits / 2 + 1);
 
     for (gsize i = 0; i + 1 < n_digits; i += 2)
-        bytes[i / 2] = (guint8)(g_ascii_xdigit_value(text[i]) << 4 |
-                                g_ascii_xdigit_value(text[i + 1]));
+        bytes[i / 2] =
+            (guint8)(g_ascii_xdigit_value(text[i]) << 4 | g_ascii_xdigit_value(text[i + 1]));
     return lake_spool_append(into, bytes, n_digits / 2, error);
 }
 
@@ -92,9 +92,10 @@ restore_bytes(LakeCatalog *catalog, const char *table, const LakeLedgerEntry *en
     g_autofree char *qualified = lake_catalog_qualify(catalog, table);
 
     for (gint64 offset = 0; offset < entry->size_bytes; offset += SLICE_BYTES) {
-        g_autoptr(LakeStatement) statement = lake_statement_new_printf(
-            "SELECT substring(data FROM $2::integer FOR $3::integer) FROM %s WHERE file_id = $1",
-            qualified);
+        g_autoptr(LakeStatement) statement =
+            lake_statement_new_printf("SELECT substring(data FROM $2::integer FOR $3::integer) "
+                                      "FROM %s WHERE file_id = $1",
+                qualified);
         lake_statement_add_text(statement, entry->file_id);
         lake_statement_add_int64(statement, offset + 1);
         lake_statement_add_int64(statement, SLICE_BYTES);

@@ -63,8 +63,8 @@ remaining_ms(const LakePgConnection *connection)
     return left <= 0 ? 0 : (int)MIN((left + 999) / 1000, G_MAXINT);
 }
 
-/* Waits until the socket is ready for one of `events`. On cancellation: FALSE with CANCELLED while
- * connecting (can_stop FALSE), else asks the server to stop and goes on waiting. */
+/* Waits until the socket is ready for one of `events`. On cancellation: FALSE with CANCELLED
+ * while connecting (can_stop FALSE), else asks the server to stop and goes on waiting. */
 static gboolean
 wait_for_socket(LakePgConnection *connection, short events, gboolean can_stop,
     GCancellable *cancellable, GError **error)
@@ -88,23 +88,25 @@ wait_for_socket(LakePgConnection *connection, short events, gboolean can_stop,
             connection->is_spent = TRUE;
             lake_error_set(error, LAKE_ERROR_CLASS_GENERAL,
                 connection->is_cancelled ? LAKE_ERROR_CANCELLED : LAKE_ERROR_OFFLINE,
-                connection->is_cancelled ? "interrupted; the server did not answer the request to stop"
-                                         : "the server did not answer in time");
+                connection->is_cancelled
+                    ? "interrupted; the server did not answer the request to stop"
+                    : "the server did not answer in time");
             return FALSE;
         }
         if (fds[0].revents)
             return TRUE;
         if (!can_stop) {
             connection->is_spent = TRUE;
-            lake_error_set(error, LAKE_ERROR_CLASS_GENERAL, LAKE_ERROR_CANCELLED, "interrupted");
+            lake_error_set(
+                error, LAKE_ERROR_CLASS_GENERAL, LAKE_ERROR_CANCELLED, "interrupted");
             return FALSE;
         }
         ask_to_stop(connection);
     }
 }
 
-/* What libpq would otherwise take hours to notice: a peer that is gone without a word. The user's
- * own values, when the conninfo has them, come later and win. */
+/* What libpq would otherwise take hours to notice: a peer that is gone without a word. The
+ * user's own values, when the conninfo has them, come later and win. */
 static const char *const connection_defaults[][2] = {
     {"fallback_application_name", "deeplakefs"},
     {"client_encoding", "UTF8"},
@@ -199,8 +201,7 @@ set_up_session(LakePgConnection *connection, const LakePgOptions *options,
 }
 
 LakePgConnection *
-lake_pg_connection_open(
-    const LakePgOptions *options, GCancellable *cancellable, GError **error)
+lake_pg_connection_open(const LakePgOptions *options, GCancellable *cancellable, GError **error)
 {
     g_autoptr(LakePgConnection) connection = g_new0(LakePgConnection, 1);
 
@@ -258,8 +259,7 @@ lake_pg_connection_flush(
 }
 
 PGresult *
-lake_pg_connection_next(
-    LakePgConnection *connection, GCancellable *cancellable, GError **error)
+lake_pg_connection_next(LakePgConnection *connection, GCancellable *cancellable, GError **error)
 {
     if (!lake_pg_connection_flush(connection, cancellable, error))
         return NULL;
@@ -275,8 +275,7 @@ lake_pg_connection_next(
 }
 
 void
-lake_pg_connection_error(
-    LakePgConnection *connection, const PGresult *result, GError **error)
+lake_pg_connection_error(LakePgConnection *connection, const PGresult *result, GError **error)
 {
     const char *sqlstate = PQresultErrorField(result, PG_DIAG_SQLSTATE);
 
@@ -337,8 +336,8 @@ lake_pg_connection_finish(
 }
 
 gboolean
-lake_pg_connection_command(LakePgConnection *connection, const char *sql,
-    GCancellable *cancellable, GError **error)
+lake_pg_connection_command(
+    LakePgConnection *connection, const char *sql, GCancellable *cancellable, GError **error)
 {
     g_autoptr(PGresult) result = NULL;
 

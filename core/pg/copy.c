@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "core/pg/copy.h"
 
-/* Signature, no flags, no header extension: "Binary Format" under COPY in the PostgreSQL manual. */
+/* Signature, no flags, no header extension: "Binary Format" under COPY in the PostgreSQL
+ * manual. */
 static const char copy_header[] = "PGCOPY\n\377\r\n\0\0\0\0\0\0\0\0\0";
 static const char copy_trailer[] = "\377\377";
 

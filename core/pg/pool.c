@@ -15,7 +15,8 @@ struct LakePgPool {
     GQueue idle; /* of LakePgConnection; the most recently used first */
     guint n_in_use;
     guint n_bulk_in_use;
-    gint64 failed_at_us; /* of the last attempt to connect that failed; 0: none since a success */
+    gint64
+        failed_at_us; /* of the last attempt to connect that failed; 0: none since a success */
     GError *failure;
     char server_version[64];
 };

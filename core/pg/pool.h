@@ -3,9 +3,9 @@
 
 /* core/pg/pool.h: connections, borrowed and given back. Any thread.
  *
- * Bulk borrowers leave at least one connection (a quarter of the pool) to interactive ones, so that a
- * listing never waits for an ingest. After a failed attempt to connect, further attempts within
- * RETRY_PAUSE_US get the same answer without asking.
+ * Bulk borrowers leave at least one connection (a quarter of the pool) to interactive ones, so
+ * that a listing never waits for an ingest. After a failed attempt to connect, further attempts
+ * within RETRY_PAUSE_US get the same answer without asking.
  */
 
 #include "core/pg/connection.h"
@@ -21,6 +21,7 @@ LakePgConnection *lake_pg_pool_borrow(
     LakePgPool *pool, LakeTransportUse use, GCancellable *cancellable, GError **error);
 
 /* Keeps it when it is idle and sound, else closes it. */
-void lake_pg_pool_give_back(LakePgPool *pool, LakeTransportUse use, LakePgConnection *connection);
+void
+lake_pg_pool_give_back(LakePgPool *pool, LakeTransportUse use, LakePgConnection *connection);
 
 void lake_pg_pool_status(LakePgPool *pool, LakeTransportStatus *ret_status);

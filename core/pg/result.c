@@ -119,8 +119,9 @@ lake_pg_result_error(const PGresult *result, GError **error)
         g_autofree char *text = g_utf8_make_valid(PQresultErrorMessage(result), -1);
         lake_error_set(error, facts.class, LAKE_ERROR_OFFLINE, "%s", g_strstrip(text));
     } else {
-        lake_error_set_facts(error, lake_pg_sqlstate_code(facts.sqlstate), &facts, "%s (SQLSTATE %s)",
-            facts.message ? facts.message : "the server gave no message", facts.sqlstate);
+        lake_error_set_facts(error, lake_pg_sqlstate_code(facts.sqlstate), &facts,
+            "%s (SQLSTATE %s)", facts.message ? facts.message : "the server gave no message",
+            facts.sqlstate);
     }
     clear_facts(&facts);
 }
@@ -152,7 +153,8 @@ lake_pg_result_connection_error(PGconn *connection, GError **error)
     facts.class = lake_pg_sqlstate_class(facts.sqlstate);
     if (facts.sqlstate)
         lake_error_set_facts(error, lake_pg_sqlstate_code(facts.sqlstate), &facts,
-            "the server refused the connection: %s (SQLSTATE %s)", facts.message, facts.sqlstate);
+            "the server refused the connection: %s (SQLSTATE %s)", facts.message,
+            facts.sqlstate);
     else if (PQconnectionNeedsPassword(connection))
         lake_error_set(error, LAKE_ERROR_CLASS_CREDENTIALS, LAKE_ERROR_NO_ACCESS,
             "the server asks for a password and none was given");

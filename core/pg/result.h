@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #pragma once
 
-/* core/pg/result.h: LakeResult (core/result.h) over a PGresult, and a failed PGresult as a GError. */
+/* core/pg/result.h: LakeResult (core/result.h) over a PGresult, and a failed PGresult as a
+ * GError. */
 
 #include "core/error.h"
 #include "core/result.h"
@@ -19,5 +20,6 @@ LakeResult *lake_pg_result_new(PGresult *result);
 /* Sets *error from what the server said. */
 void lake_pg_result_error(const PGresult *result, GError **error);
 
-/* Sets *error for a connection that broke, or was refused: libpq's text, without the conninfo. */
+/* Sets *error for a connection that broke, or was refused: libpq's text, without the conninfo.
+ */
 void lake_pg_result_connection_error(PGconn *connection, GError **error);

@@ -3,7 +3,8 @@
 
 #include <string.h>
 
-/* Statements kept prepared on one connection; more than we have kinds of, times tables in use. */
+/* Statements kept prepared on one connection; more than we have kinds of, times tables in use.
+ */
 #define PREPARED_MAX 256
 
 /* The parameters in the form libpq wants them. */
@@ -36,8 +37,8 @@ append_int32(GByteArray *into, gint32 value)
     g_byte_array_append(into, (const guint8 *)&network, sizeof network);
 }
 
-/* array_recv() in PostgreSQL's arrayfuncs.c reads this: dimensions, has-nulls, element type, then
- * length and lower bound per dimension, then the elements. */
+/* array_recv() in PostgreSQL's arrayfuncs.c reads this: dimensions, has-nulls, element type,
+ * then length and lower bound per dimension, then the elements. */
 static GByteArray *
 encode_array(const LakeRows *rows, guint column)
 {
@@ -82,7 +83,8 @@ encode_parameter(Parameters *to, int i, const LakeParameter *from)
         to->values[i] = (const char *)array->data;
         to->lengths[i] = (int)array->len;
         to->formats[i] = 1;
-        to->types[i] = lake_type_info(lake_rows_column(from->rows, from->column)->type)->array_oid;
+        to->types[i] =
+            lake_type_info(lake_rows_column(from->rows, from->column)->type)->array_oid;
         return;
     }
     }
@@ -115,7 +117,8 @@ fail_to_send(LakePgConnection *connection, GError **error)
     return FALSE;
 }
 
-/* The name under which the statement is prepared on this connection; prepares it when it is not. */
+/* The name under which the statement is prepared on this connection; prepares it when it is
+ * not. */
 static const char *
 prepare(LakePgConnection *connection, const LakeStatement *statement,
     const Parameters *parameters, GCancellable *cancellable, GError **error)
@@ -131,9 +134,9 @@ prepare(LakePgConnection *connection, const LakeStatement *statement,
         g_hash_table_remove_all(connection->prepared);
     }
 
-    g_autofree char *name =
-        g_strdup_printf("lake_%u", g_hash_table_size(connection->prepared));
-    if (!PQsendPrepare(connection->libpq, name, statement->sql, parameters->n, parameters->types)) {
+    g_autofree char *name = g_strdup_printf("lake_%u", g_hash_table_size(connection->prepared));
+    if (!PQsendPrepare(
+            connection->libpq, name, statement->sql, parameters->n, parameters->types)) {
         fail_to_send(connection, error);
         return NULL;
     }
@@ -160,14 +163,14 @@ send_statement(LakePgConnection *connection, const LakeStatement *statement,
         sent = PQsendQueryPrepared(connection->libpq, name, parameters.n, parameters.values,
             parameters.lengths, parameters.formats, 0);
     } else {
-        sent = PQsendQueryParams(connection->libpq, statement->sql, parameters.n, parameters.types,
-            parameters.values, parameters.lengths, parameters.formats, 0);
+        sent = PQsendQueryParams(connection->libpq, statement->sql, parameters.n,
+            parameters.types, parameters.values, parameters.lengths, parameters.formats, 0);
     }
     return sent ? TRUE : fail_to_send(connection, error);
 }
 
-/* A table that changed under a prepared statement (0A000), or a pooler between us and the server
- * (26000): the statement itself is fine. */
+/* A table that changed under a prepared statement (0A000), or a pooler between us and the
+ * server (26000): the statement itself is fine. */
 static gboolean
 is_stale_plan(const GError *error)
 {
@@ -283,7 +286,8 @@ hand_over(LakePgConnection *connection, PGresult *result, gboolean *has_begun,
     if (status == PGRES_COPY_IN || status == PGRES_COPY_OUT || status == PGRES_COPY_BOTH) {
         connection->is_spent = TRUE;
         lake_error_set(error, LAKE_ERROR_CLASS_GENERAL, LAKE_ERROR_UNSUPPORTED,
-            "COPY to or from the client cannot be used in a query; copy files into ingest/ instead");
+            "COPY to or from the client cannot be used in a query; copy files into ingest/ "
+            "instead");
         return FALSE;
     }
     if (!*has_begun) {
@@ -317,11 +321,13 @@ lake_pg_run_rows(LakePgConnection *connection, LakeStatement *statement,
         }
         if (!result)
             break;
-        if (PQresultStatus(result) == PGRES_COMMAND_OK || PQresultStatus(result) == PGRES_TUPLES_OK)
+        if (PQresultStatus(result) == PGRES_COMMAND_OK ||
+            PQresultStatus(result) == PGRES_TUPLES_OK)
             n_affected = g_ascii_strtoll(PQcmdTuples(result), NULL, 10);
         if (!hand_over(connection, result, &has_begun, sink, user_data, error)) {
-            /* Rows may still be under way, and reading them only to drop them could take minutes;
-             * after an error of the server's nothing comes but the end of the command. */
+            /* Rows may still be under way, and reading them only to drop them could take
+             * minutes; after an error of the server's nothing comes but the end of the command.
+             */
             if (PQresultStatus(result) != PGRES_FATAL_ERROR)
                 connection->is_spent = TRUE;
             else

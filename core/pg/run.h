@@ -9,7 +9,8 @@
 LakeResult *lake_pg_run(LakePgConnection *connection, LakeStatement *statement,
     GCancellable *cancellable, GError **error);
 
-/* All in one pipeline, so in one implicit transaction and one round trip; the last one's result. */
+/* All in one pipeline, so in one implicit transaction and one round trip; the last one's
+ * result. */
 LakeResult *lake_pg_run_all(LakePgConnection *connection, LakeStatement *const *statements,
     guint n_statements, GCancellable *cancellable, GError **error);
 

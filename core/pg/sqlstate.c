@@ -3,36 +3,33 @@
 
 #include <string.h>
 
-/* A prefix of a SQLSTATE; the first that matches counts, so exceptions stand before their class. */
+/* A prefix of a SQLSTATE; the first that matches counts, so exceptions stand before their
+ * class. */
 static const struct {
     const char *prefix;
     LakeErrorCode code;
 } meanings[] = {
-    {"08", LAKE_ERROR_OFFLINE},     /* connection exception */
-    {"22", LAKE_ERROR_BAD_INPUT},   /* data exception */
-    {"23", LAKE_ERROR_BAD_INPUT},   /* constraint violation */
-    {"25006", LAKE_ERROR_READ_ONLY},
-    {"25P03", LAKE_ERROR_TIMED_OUT}, /* idle in transaction */
-    {"28", LAKE_ERROR_NO_ACCESS},    /* authorization */
+    {"08", LAKE_ERROR_OFFLINE},                                       /* connection exception */
+    {"22", LAKE_ERROR_BAD_INPUT},                                     /* data exception */
+    {"23", LAKE_ERROR_BAD_INPUT},                                     /* constraint violation */
+    {"25006", LAKE_ERROR_READ_ONLY}, {"25P03", LAKE_ERROR_TIMED_OUT}, /* idle in transaction */
+    {"28", LAKE_ERROR_NO_ACCESS},                                     /* authorization */
     {"2BP01", LAKE_ERROR_BAD_INPUT}, /* dependent objects still exist */
     {"3D000", LAKE_ERROR_NOT_FOUND}, /* database */
     {"3F000", LAKE_ERROR_NOT_FOUND}, /* schema */
     {"40", LAKE_ERROR_BUSY},         /* serialization failure, deadlock */
-    {"42501", LAKE_ERROR_NO_ACCESS},
-    {"42P01", LAKE_ERROR_NOT_FOUND}, /* table */
-    {"42P07", LAKE_ERROR_EXISTS},    /* table */
-    {"42710", LAKE_ERROR_EXISTS},    /* object */
-    {"42P06", LAKE_ERROR_EXISTS},    /* schema */
+    {"42501", LAKE_ERROR_NO_ACCESS}, {"42P01", LAKE_ERROR_NOT_FOUND}, /* table */
+    {"42P07", LAKE_ERROR_EXISTS},                                     /* table */
+    {"42710", LAKE_ERROR_EXISTS},                                     /* object */
+    {"42P06", LAKE_ERROR_EXISTS},                                     /* schema */
     {"42622", LAKE_ERROR_LONG_NAME},
     {"42", LAKE_ERROR_BAD_INPUT}, /* syntax error or access rule violation */
-    {"53100", LAKE_ERROR_NO_SPACE},
-    {"53", LAKE_ERROR_BUSY},         /* out of memory, connections */
-    {"54", LAKE_ERROR_TOO_BIG},      /* program limit exceeded */
-    {"55P03", LAKE_ERROR_BUSY},      /* lock not available */
+    {"53100", LAKE_ERROR_NO_SPACE}, {"53", LAKE_ERROR_BUSY}, /* out of memory, connections */
+    {"54", LAKE_ERROR_TOO_BIG},                              /* program limit exceeded */
+    {"55P03", LAKE_ERROR_BUSY},                              /* lock not available */
     {"57014", LAKE_ERROR_CANCELLED}, /* also statement_timeout: the caller knows which */
     {"57P", LAKE_ERROR_OFFLINE},     /* shutting down, crashed, starting up */
-    {"0A000", LAKE_ERROR_UNSUPPORTED},
-    {"P0", LAKE_ERROR_BAD_INPUT}, /* raised by a function */
+    {"0A000", LAKE_ERROR_UNSUPPORTED}, {"P0", LAKE_ERROR_BAD_INPUT}, /* raised by a function */
 };
 
 LakeErrorCode

@@ -65,8 +65,8 @@ transport_run_all(LakeTransport *transport, LakeTransportUse use,
     return result;
 }
 
-/* VACUUM and the like cannot run in a transaction block (25001), a procedure that commits not in ours
- * (2D000). */
+/* VACUUM and the like cannot run in a transaction block (25001), a procedure that commits not
+ * in ours (2D000). */
 static gboolean
 refuses_transaction(const GError *failure)
 {
@@ -76,7 +76,8 @@ refuses_transaction(const GError *failure)
                         g_strcmp0(facts->sqlstate, "2D000") == 0);
 }
 
-/* In a READ ONLY transaction: rolled back at the end, so that even a SET of the user's is undone. */
+/* In a READ ONLY transaction: rolled back at the end, so that even a SET of the user's is
+ * undone. */
 static gboolean
 stream_reading(LakePgConnection *connection, LakeStatement *statement,
     const LakeStreamOptions *options, const LakeStreamSink *sink, gpointer user_data,
@@ -103,9 +104,9 @@ stream_reading(LakePgConnection *connection, LakeStatement *statement,
     return FALSE;
 }
 
-/* In a transaction, so that a result that cannot be kept (too big, no room) undoes the change. On a
- * connection that is closed afterwards: whatever else the statement did to the session (SET, LISTEN,
- * temporary tables, locks) goes with it. */
+/* In a transaction, so that a result that cannot be kept (too big, no room) undoes the change.
+ * On a connection that is closed afterwards: whatever else the statement did to the session
+ * (SET, LISTEN, temporary tables, locks) goes with it. */
 static gboolean
 stream_changing(LakePgConnection *connection, LakeStatement *statement,
     const LakeStreamOptions *options, const LakeStreamSink *sink, gpointer user_data,
@@ -120,8 +121,8 @@ stream_changing(LakePgConnection *connection, LakeStatement *statement,
     if (!lake_pg_connection_command(connection, set_up, cancellable, error) ||
         !lake_pg_connection_command(connection, "BEGIN", cancellable, error))
         return FALSE;
-    is_good = lake_pg_run_rows(
-                  connection, statement, sink, user_data, ret_n_affected, cancellable, &failure) &&
+    is_good = lake_pg_run_rows(connection, statement, sink, user_data, ret_n_affected,
+                  cancellable, &failure) &&
               lake_pg_connection_command(connection, "COMMIT", cancellable, &failure);
     if (!is_good && refuses_transaction(failure) && !connection->is_spent) {
         g_clear_error(&failure);
@@ -146,8 +147,8 @@ transport_stream(LakeTransport *transport, LakeStatement *statement,
     if (!connection)
         return FALSE;
 
-    gboolean is_good = (options->is_read_only ? stream_reading : stream_changing)(connection,
-        statement, options, sink, user_data, ret_n_affected, cancellable, error);
+    gboolean is_good = (options->is_read_only ? stream_reading : stream_changing)(
+        connection, statement, options, sink, user_data, ret_n_affected, cancellable, error);
     lake_pg_pool_give_back(pool, LAKE_TRANSPORT_BULK, connection);
     return is_good;
 }
@@ -191,8 +192,8 @@ transaction_free(LakeTransaction *transaction)
 {
     PgTransaction *own = (PgTransaction *)transaction;
 
-    /* Anything but idle means that it was not committed; the server rolls back as the line closes,
-     * which is quicker than asking when a COPY is under way. */
+    /* Anything but idle means that it was not committed; the server rolls back as the line
+     * closes, which is quicker than asking when a COPY is under way. */
     if (!own->connection->is_spent && !own->connection->is_cancelled &&
         PQtransactionStatus(own->connection->libpq) != PQTRANS_IDLE)
         (void)lake_pg_connection_command(own->connection, "ROLLBACK", NULL, NULL);

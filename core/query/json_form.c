@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "core/query/json_form.h"
 
+#include "core/query.h"
+
 #include <string.h>
 
 struct LakeJsonForms {

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "core/query/to_json.h"
 
+#include "core/query.h"
+
 #include "core/error.h"
 #include "core/query/json_form.h"
 

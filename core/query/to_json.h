@@ -43,6 +43,3 @@ gboolean lake_json_encoder_set_columns(LakeJsonEncoder *encoder, const char *con
 /* Appends one row as {"name":value,…}; texts[i] NULL is null. lengths[i] in bytes. */
 gboolean lake_json_encoder_row(LakeJsonEncoder *encoder, const char *const *texts,
     const gsize *lengths, GString *into, GError **error);
-
-/* Appends a JSON string, quotes included. text is UTF-8. */
-void lake_json_append_string(GString *into, const char *text, gsize n_bytes);

@@ -66,10 +66,11 @@ render_status(FsNode *document, FsCall *call, GError **error)
     cJSON_AddNumberToObject(connections, "open", status.n_open);
     cJSON_AddNumberToObject(connections, "in_use", status.n_in_use);
     cJSON_AddNumberToObject(connections, "max", status.n_max);
+    cJSON_AddStringToObject(object, "state_dir", lake_workspace_config(workspace)->state_dir);
     cJSON_AddNumberToObject(object, "pid", getpid());
     cJSON_AddNumberToObject(object, "uptime_seconds", (double)(uptime_ns / 1000000000));
-    cJSON_AddNumberToObject(object, "ingest_in_progress",
-        lake_jobs_n_running(lake_workspace_jobs(workspace)));
+    cJSON_AddNumberToObject(
+        object, "ingest_in_progress", lake_jobs_n_running(lake_workspace_jobs(workspace)));
     cJSON_AddNumberToObject(object, "errors", (double)fs_failures_count(context->failures));
     cJSON_AddBoolToObject(object, "read_only", lake_workspace_config(workspace)->read_only);
     cJSON_AddStringToObject(object, "version", DEEPLAKEFS_VERSION);

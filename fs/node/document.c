@@ -107,7 +107,8 @@ const FsNodeClass fs_node_document = {
 };
 
 FsNode *
-fs_document_child(FsNode *folder, const char *name, FsDocumentRender render_text, gboolean waits)
+fs_document_child(
+    FsNode *folder, const char *name, FsDocumentRender render_text, gboolean waits)
 {
     gint64 last_size;
     FsNode *known = fs_node_idle_child(folder, name, &last_size);

@@ -99,8 +99,8 @@ inbox_list(
 }
 
 static FsHandle *
-inbox_create(FsNode *inbox, FsCall *call, const char *name, guint32 mode, int flags,
-    GError **error)
+inbox_create(
+    FsNode *inbox, FsCall *call, const char *name, guint32 mode, int flags, GError **error)
 {
     lake_error_set(error, LAKE_ERROR_CLASS_INGEST, LAKE_ERROR_REFUSED,
         "a file needs a table: ingest/ itself takes none");
@@ -185,8 +185,7 @@ const FsNodeClass fs_node_inbox = {
 
 /* Zone of folder, and the path below it of its child `name` (NULL: of the folder itself). */
 static gboolean
-locate_child(
-    FsNode *folder, const char *name, char **ret_zone, char **ret_path, GError **error)
+locate_child(FsNode *folder, const char *name, char **ret_zone, char **ret_path, GError **error)
 {
     g_autofree char *path = NULL;
 
@@ -309,12 +308,11 @@ folder_listed_attributes(FsNode *child, const FsListed *listed, struct stat *ret
 
 /* What is not in the ledger: files being written, and reasons of refusals. */
 static void
-list_unsaved(FsNode *folder, const char *zone, const char *path, GHashTable *seen,
-    GPtrArray *listed)
+list_unsaved(
+    FsNode *folder, const char *zone, const char *path, GHashTable *seen, GPtrArray *listed)
 {
     g_autoptr(GPtrArray) unsaved = fs_node_pinned_children(folder);
-    g_autoptr(GPtrArray) refused =
-        fs_failures_refused(folder->context->failures, zone, path);
+    g_autoptr(GPtrArray) refused = fs_failures_refused(folder->context->failures, zone, path);
 
     for (guint i = 0; i < unsaved->len; i++) {
         g_autofree char *name = fs_node_dup_name(unsaved->pdata[i]);
@@ -361,8 +359,8 @@ folder_list(
 }
 
 static FsHandle *
-folder_create(FsNode *folder, FsCall *call, const char *name, guint32 mode, int flags,
-    GError **error)
+folder_create(
+    FsNode *folder, FsCall *call, const char *name, guint32 mode, int flags, GError **error)
 {
     g_autofree char *zone = NULL;
     g_autofree char *path = NULL;
@@ -372,7 +370,8 @@ folder_create(FsNode *folder, FsCall *call, const char *name, guint32 mode, int 
         return NULL;
     if (strcmp(name, ".ingest.json") == 0) {
         lake_error_set(error, LAKE_ERROR_CLASS_INGEST, LAKE_ERROR_UNSUPPORTED,
-            "options per drop zone are not offered yet; chunk_size and chunk_overlap are options of "
+            "options per drop zone are not offered yet; chunk_size and chunk_overlap are "
+            "options of "
             "the mount");
         return NULL;
     }
@@ -419,11 +418,9 @@ folder_remove_file(FsNode *folder, FsCall *call, const char *name, GError **erro
         fs_node_detach(folder, name);
         return TRUE;
     }
-    if (!lake_ledger_remove_file(
-            catalog_of(folder), zone, path, call->cancellable, &failure)) {
+    if (!lake_ledger_remove_file(catalog_of(folder), zone, path, call->cancellable, &failure)) {
         refused = refused_path(path);
-        gboolean was_reason =
-            refused && fs_failures_forgive(context->failures, zone, refused);
+        gboolean was_reason = refused && fs_failures_forgive(context->failures, zone, refused);
         gboolean is_missing = g_error_matches(failure, LAKE_ERROR, LAKE_ERROR_NOT_FOUND);
 
         if (!is_missing || (!unsaved && !was_reason)) {
@@ -452,8 +449,7 @@ folder_remove_folder(FsNode *folder, FsCall *call, const char *name, GError **er
             "ingest/%s/%s is not empty", zone, path);
         return FALSE;
     }
-    if (!lake_ledger_remove_folder(
-            catalog_of(folder), zone, path, call->cancellable, error))
+    if (!lake_ledger_remove_folder(catalog_of(folder), zone, path, call->cancellable, error))
         return FALSE;
     fs_cache_remove_entry(folder->context->cache, zone, path);
     fs_node_detach(folder, name);
@@ -567,8 +563,8 @@ static gboolean
 folder_rename(FsNode *folder, FsCall *call, const char *name, FsNode *new_folder,
     const char *new_name, gboolean may_replace, GError **error)
 {
-    g_auto(Move) move = {
-        .folder = folder, .new_folder = new_folder, .name = name, .new_name = new_name};
+    g_auto(Move)
+        move = {.folder = folder, .new_folder = new_folder, .name = name, .new_name = new_name};
     g_autofree char *new_zone = NULL;
 
     if (new_folder->class != &fs_node_inbox_folder) {
@@ -634,7 +630,8 @@ folder_attributes(FsNode *node, FsCall *call, struct stat *ret_status, GError **
 }
 
 static gboolean
-store_folder(FsNode *node, FsCall *call, const char *zone, LakeLedgerEntry *entry, GError **error)
+store_folder(
+    FsNode *node, FsCall *call, const char *zone, LakeLedgerEntry *entry, GError **error)
 {
     if (!fs_call_may_block(call) ||
         !lake_ledger_set_attributes(catalog_of(node), zone, entry->path, &entry->attributes,

@@ -3,16 +3,16 @@
 
 /* fs/node/inbox.h: ingest/, the drop zones in it, and the files that are copied there.
  *
- * A file that is being written is `unsaved`: its bytes are in a spool of the handle that writes them,
- * its attributes in the node, and the node is pinned. A commit (fs/node/inbox_file.c) turns it into an
- * entry of the ledger, and from then on attributes come from there. Files with temporary names stay
- * unsaved until they are renamed or removed.
+ * A file that is being written is `unsaved`: its bytes are in a spool of the handle that writes
+ * them, its attributes in the node, and the node is pinned. A commit (fs/node/inbox_file.c)
+ * turns it into an entry of the ledger, and from then on attributes come from there. Files with
+ * temporary names stay unsaved until they are renamed or removed.
  */
 
 #include "fs/node.h"
 
-/* Drop zone (the table's exact name) and path below it of a node in ingest/; caller frees both. FALSE
- * (NOT_FOUND) when the node was taken out of the tree. */
+/* Drop zone (the table's exact name) and path below it of a node in ingest/; caller frees both.
+ * FALSE (NOT_FOUND) when the node was taken out of the tree. */
 gboolean fs_inbox_locate(FsNode *node, char **ret_zone, char **ret_path, GError **error);
 
 /* --- fs/node/inbox_file.c --- */

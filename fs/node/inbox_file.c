@@ -9,8 +9,8 @@
 
 typedef struct {
     FsNode node;
-    GMutex lock; /* guards all below, and the state of the file's handles */
-    gboolean is_unsaved; /* the node is pinned exactly as long as this is TRUE */
+    GMutex lock;                   /* guards all below, and the state of the file's handles */
+    gboolean is_unsaved;           /* the node is pinned exactly as long as this is TRUE */
     LakeFileAttributes attributes; /* while unsaved */
     char *xattrs;                  /* while unsaved */
     LakeSpool *staged;             /* what was written last */
@@ -178,7 +178,8 @@ fs_inbox_file_commit(
     return TRUE;
 }
 
-/* A handle's bytes. TRUE without doing anything when the name is temporary or the file is gone. */
+/* A handle's bytes. TRUE without doing anything when the name is temporary or the file is gone.
+ */
 static gboolean
 commit_handle(FsHandle *handle, FsCall *call, GError **error)
 {
@@ -197,8 +198,7 @@ commit_handle(FsHandle *handle, FsCall *call, GError **error)
     if (!has_newer)
         become_saved(file);
     return !handle->wants_sync ||
-           lake_workspace_sync(
-               handle->node->context->workspace, call->cancellable, error);
+           lake_workspace_sync(handle->node->context->workspace, call->cancellable, error);
 }
 
 /* --- opening --- */
@@ -251,7 +251,8 @@ find_entry(FsNode *node, FsCall *call, char **ret_zone, GError **error)
 }
 
 static LakeSpool *
-restore(FsNode *node, FsCall *call, const char *zone, const LakeLedgerEntry *entry, GError **error)
+restore(
+    FsNode *node, FsCall *call, const char *zone, const LakeLedgerEntry *entry, GError **error)
 {
     g_autoptr(LakeSpool) content = new_spool(node);
 
@@ -321,8 +322,8 @@ open_unsaved(InboxFile *file, FsCall *call, int flags)
 
     if (fs_handle_can_write(handle)) {
         handle->is_empty_start = (flags & O_TRUNC) != 0;
-        handle->staged = handle->is_empty_start ? new_spool(&file->node)
-                                                : lake_spool_ref(file->staged);
+        handle->staged =
+            handle->is_empty_start ? new_spool(&file->node) : lake_spool_ref(file->staged);
         become_unsaved(file, handle->staged);
         add_writer(file, handle);
         handle->content = lake_spool_ref(handle->staged);
@@ -427,8 +428,8 @@ leave_writer(FsHandle *handle)
     g_mutex_lock(&file->lock);
     is_last = --file->n_writers == 0;
     g_mutex_unlock(&file->lock);
-    if (is_last && (!fs_inbox_locate(handle->node, &zone, &path, NULL) ||
-                       !lake_ingest_is_temporary(path)))
+    if (is_last &&
+        (!fs_inbox_locate(handle->node, &zone, &path, NULL) || !lake_ingest_is_temporary(path)))
         become_saved(file);
 }
 
@@ -506,7 +507,8 @@ file_attributes(FsNode *node, FsCall *call, struct stat *ret_status, GError **er
     g_mutex_lock(&file->lock);
     gboolean is_unsaved = file->is_unsaved;
     if (is_unsaved)
-        fs_inbox_fill_status(node, &file->attributes, lake_spool_size(file->staged), ret_status);
+        fs_inbox_fill_status(
+            node, &file->attributes, lake_spool_size(file->staged), ret_status);
     g_mutex_unlock(&file->lock);
     if (is_unsaved)
         return TRUE;
@@ -536,10 +538,11 @@ change_unsaved(InboxFile *file, FsHandle *handle, const FsChange *change, GError
     return TRUE;
 }
 
-/* truncate(2) of a saved file by its path or by a handle that has not written: its bytes are read
- * back, cut, and ingested as any other content. */
+/* truncate(2) of a saved file by its path or by a handle that has not written: its bytes are
+ * read back, cut, and ingested as any other content. */
 static gboolean
-resize_saved(FsNode *node, FsCall *call, FsHandle *handle, const FsChange *change, GError **error)
+resize_saved(
+    FsNode *node, FsCall *call, FsHandle *handle, const FsChange *change, GError **error)
 {
     InboxFile *file = (InboxFile *)node;
     g_autoptr(LakeSpool) content = NULL;
@@ -551,8 +554,8 @@ resize_saved(FsNode *node, FsCall *call, FsHandle *handle, const FsChange *chang
     if (handle && handle->staged)
         content = lake_spool_ref(handle->staged);
     else
-        content = change->size_bytes == 0 ? new_spool(node)
-                                          : restore(node, call, zone, entry, error);
+        content =
+            change->size_bytes == 0 ? new_spool(node) : restore(node, call, zone, entry, error);
     if (!content || !lake_spool_truncate(content, change->size_bytes, error))
         return FALSE;
 
@@ -573,8 +576,8 @@ resize_saved(FsNode *node, FsCall *call, FsHandle *handle, const FsChange *chang
 }
 
 static gboolean
-store_attributes(FsNode *node, FsCall *call, const char *zone, LakeLedgerEntry *entry,
-    GError **error)
+store_attributes(
+    FsNode *node, FsCall *call, const char *zone, LakeLedgerEntry *entry, GError **error)
 {
     if (!fs_call_may_block(call) ||
         !lake_ledger_set_attributes(lake_workspace_catalog(node->context->workspace), zone,
@@ -585,7 +588,8 @@ store_attributes(FsNode *node, FsCall *call, const char *zone, LakeLedgerEntry *
 }
 
 static gboolean
-file_change(FsNode *node, FsCall *call, FsHandle *handle, const FsChange *change, GError **error)
+file_change(
+    FsNode *node, FsCall *call, FsHandle *handle, const FsChange *change, GError **error)
 {
     InboxFile *file = (InboxFile *)node;
     g_autofree char *zone = NULL;

@@ -8,8 +8,8 @@
 #include <fcntl.h>
 #include <string.h>
 
-/* What a name beside <name>.sql shows of it; longer suffixes first, as .sql.text ends like none other
- * but .jsonl would match .json. */
+/* What a name beside <name>.sql shows of it; longer suffixes first, as .sql.text ends like none
+ * other but .jsonl would match .json. */
 typedef enum { FORM_TEXT, FORM_JSONL, FORM_JSON, FORM_SQL } QueryForm;
 
 static const struct {
@@ -210,8 +210,7 @@ fs_query_rename(FsNode *folder, const char *name, const char *new_name, gboolean
 void
 fs_query_table_moved(FsContext *context, const char *table, const char *new_table)
 {
-    fs_query_store_move_table(
-        lake_workspace_queries_dir(context->workspace), table, new_table);
+    fs_query_store_move_table(lake_workspace_queries_dir(context->workspace), table, new_table);
 }
 
 /* --- reading --- */
@@ -301,7 +300,8 @@ give_failure(FsHandle *handle, const char *json, GError *failure, GError **error
     return TRUE;
 }
 
-/* A statement that changes data is not run by reading; what its definition gave is shown again. */
+/* A statement that changes data is not run by reading; what its definition gave is shown again.
+ */
 static gboolean
 give_error(FsHandle *handle, const Place *place, GError *failure, GError **error)
 {
@@ -335,8 +335,8 @@ give_result(FsHandle *handle, FsCall *call, GError **error)
 
     if (!place_of_node(&place, node, error))
         return FALSE;
-    kept = fs_query_store_load(place.queries_dir, place.table, place.name, FS_QUERY_STORE_RESULT,
-        &n_bytes, &failure);
+    kept = fs_query_store_load(
+        place.queries_dir, place.table, place.name, FS_QUERY_STORE_RESULT, &n_bytes, &failure);
     if (kept) {
         if (!write_kept_result(content, kept, n_bytes, format, error))
             return FALSE;
@@ -428,8 +428,8 @@ start_staging(FsHandle *handle, FsCall *call, GError **error)
     /* Appending to what is there. */
     if (!place_of_node(&place, handle->node, error))
         return FALSE;
-    text = fs_query_store_load(place.queries_dir, place.table, place.name, FS_QUERY_STORE_TEXT,
-        &n_bytes, NULL);
+    text = fs_query_store_load(
+        place.queries_dir, place.table, place.name, FS_QUERY_STORE_TEXT, &n_bytes, NULL);
     return !text || lake_spool_append(handle->staged, text, n_bytes, error);
 }
 
@@ -512,8 +512,8 @@ keep_outcome(const Place *place, LakeSpool *result, const LakeQueryOutcome *outc
            save(place, FS_QUERY_STORE_FAILURE, json, json ? strlen(json) : 0, error);
 }
 
-/* Saves the text before it is run: a statement that fails is still what the file says, and whoever
- * reads it gets the reason. */
+/* Saves the text before it is run: a statement that fails is still what the file says, and
+ * whoever reads it gets the reason. */
 static gboolean
 define(FsHandle *handle, FsCall *call, GError **error)
 {
@@ -546,15 +546,16 @@ query_flush(FsHandle *handle, FsCall *call, GError **error)
         return TRUE;
     if (!fs_call_may_block(call))
         return FALSE;
-    /* A child that inherited the file and leaves first: `{ a; b; } > query.sql`. Half a statement can
-     * be one by itself, and DELETE without its WHERE must not run. */
+    /* A child that inherited the file and leaves first: `{ a; b; } > query.sql`. Half a
+     * statement can be one by itself, and DELETE without its WHERE must not run. */
     if (fs_caller_process_of(call->pid) != handle->opener)
         return TRUE;
     int signal;
     if (fs_caller_was_killed(call->pid, &signal)) {
         handle->is_dirty = FALSE;
         lake_error_set(error, LAKE_ERROR_CLASS_GENERAL, LAKE_ERROR_CANCELLED,
-            "the writer was killed by signal %d before it closed the file; the query is as before",
+            "the writer was killed by signal %d before it closed the file; the query is as "
+            "before",
             signal);
         return FALSE;
     }

@@ -78,8 +78,8 @@ fs_query_store_save(const char *queries_dir, const char *table, const char *name
     if (g_mkdir_with_parents(folder, 0700) != 0)
         return fail(errno, "saving", name, error);
     /* A temporary file and a rename: another mount never reads half of it. */
-    if (g_file_set_contents_full(path, text, (gssize)n_bytes, G_FILE_SET_CONTENTS_CONSISTENT, 0600,
-            &failure))
+    if (g_file_set_contents_full(
+            path, text, (gssize)n_bytes, G_FILE_SET_CONTENTS_CONSISTENT, 0600, &failure))
         return TRUE;
     lake_error_set(error, LAKE_ERROR_CLASS_GENERAL,
         g_error_matches(failure, G_FILE_ERROR, G_FILE_ERROR_NOSPC) ? LAKE_ERROR_NO_SPACE

@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #pragma once
 
-/* fs/node/query_store.h: saved queries on disk, in the workspace's state folder, so that every mount of
- * it has the same:
+/* fs/node/query_store.h: saved queries on disk, in the workspace's state folder, so that every
+ * mount of it has the same:
  *
  *   root/<name>.sql, tables/<table>/<name>.sql     the text
- *   ….sql.result    what a statement that changed data returned, as JSON lines: it never runs again
- *   ….sql.failure   the error that defining it gave, as JSON
+ *   ….sql.result    what a statement that changed data returned, as JSON lines: it never runs
+ * again ….sql.failure   the error that defining it gave, as JSON
  *
  * Any thread; each file is replaced as a whole. table NULL is the root.
  */
@@ -42,5 +42,5 @@ gboolean fs_query_store_remove(
 gboolean fs_query_store_rename(const char *queries_dir, const char *table, const char *name,
     const char *new_name, GError **error);
 /* All queries of a table go with it: dropped (new_table NULL) or renamed. */
-void fs_query_store_move_table(
-    const char *queries_dir, const char *table, const char *new_table);
+void
+fs_query_store_move_table(const char *queries_dir, const char *table, const char *new_table);

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The root: the workspace's tables and views, ingest/, .deeplake/ and the workspace's queries. */
+/* The root: the workspace's tables and views, ingest/, .deeplake/ and the workspace's queries.
+ */
 #include "core/error.h"
 #include "fs/cache.h"
 #include "fs/name.h"
@@ -111,7 +112,8 @@ root_remove_folder(FsNode *folder, FsCall *call, const char *name, GError **erro
 }
 
 static gboolean
-rename_table(FsNode *folder, FsCall *call, const char *name, const char *new_name, GError **error)
+rename_table(
+    FsNode *folder, FsCall *call, const char *name, const char *new_name, GError **error)
 {
     FsContext *context = folder->context;
     g_autofree char *table = fs_name_to_table(name, error);
@@ -153,8 +155,8 @@ root_rename(FsNode *folder, FsCall *call, const char *name, FsNode *new_folder,
 }
 
 static FsHandle *
-root_create(FsNode *folder, FsCall *call, const char *name, guint32 mode, int flags,
-    GError **error)
+root_create(
+    FsNode *folder, FsCall *call, const char *name, guint32 mode, int flags, GError **error)
 {
     return fs_query_create(folder, call, name, flags, error);
 }

@@ -104,8 +104,8 @@ table_list(
 }
 
 static FsHandle *
-table_create(FsNode *folder, FsCall *call, const char *name, guint32 mode, int flags,
-    GError **error)
+table_create(
+    FsNode *folder, FsCall *call, const char *name, guint32 mode, int flags, GError **error)
 {
     return fs_query_create(folder, call, name, flags, error);
 }

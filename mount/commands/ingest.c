@@ -2,7 +2,7 @@
 #include "mount/commands/commands.h"
 
 #include "core/error.h"
-#include "core/query/to_json.h"
+#include "core/query.h"
 #include "mount/files.h"
 #include "mount/progress.h"
 

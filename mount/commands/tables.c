@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "mount/commands/commands.h"
 
-#include "core/query/to_json.h"
+#include "core/query.h"
 
 #include <string.h>
 

@@ -6,6 +6,7 @@
 #include "mount/progress.h"
 #include "mount/registry.h"
 
+#include <cjson/cJSON.h>
 #include <errno.h>
 #include <signal.h>
 #include <stdio.h>
@@ -130,25 +131,47 @@ check_is_ours(const char *given, const MountMountpoint *mounted, GError **error)
 }
 
 static int
-leave(const MountOptions *options, const LakeConfig *config, const MountRegistryEntry *daemon)
+leave(const MountOptions *options, const LakeConfig *config, const char *state_dir,
+    const MountRegistryEntry *daemon)
 {
     if (options->is_lazy) {
-        if (!wait_for_daemon(config->state_dir, daemon, LAZY_MS))
+        if (!wait_for_daemon(state_dir, daemon, LAZY_MS))
             fputs("deeplakefs: umount: detached; the daemon leaves when the last user has\n",
                 stderr);
         return MOUNT_EXIT_OK;
     }
-    if (wait_for_daemon(config->state_dir, daemon, config->drain_timeout_ms + GRACE_MS))
+    if (wait_for_daemon(state_dir, daemon, config->drain_timeout_ms + GRACE_MS))
         return MOUNT_EXIT_OK;
 
     /* It is unmounted here, yet serves: perhaps a copy of the mount lives in another mount
      * namespace. It may stop all the same. */
     kill(daemon->pid, SIGTERM);
-    if (wait_for_daemon(config->state_dir, daemon, GRACE_MS))
+    if (wait_for_daemon(state_dir, daemon, GRACE_MS))
         return MOUNT_EXIT_OK;
     fprintf(stderr, "deeplakefs: umount: unmounted, but the daemon (pid %d) has not left\n",
         daemon->pid);
     return MOUNT_EXIT_SYSTEM;
+}
+
+/* The daemon of a mount with another state folder than ours: the mount itself tells which. */
+static MountRegistryEntry *
+find_daemon(const char *mountpoint, gboolean is_mounted, char **state_dir)
+{
+    g_autofree char *path = g_build_filename(mountpoint, ".deeplake", "status.json", NULL);
+    g_autofree char *text = NULL;
+    MountRegistryEntry *daemon = mount_registry_find(*state_dir, mountpoint);
+
+    if (daemon || !is_mounted || !g_file_get_contents(path, &text, NULL, NULL))
+        return daemon;
+    cJSON *status = cJSON_Parse(text);
+    const cJSON *told = cJSON_GetObjectItemCaseSensitive(status, "state_dir");
+    if (cJSON_IsString(told)) {
+        g_free(*state_dir);
+        *state_dir = g_strdup(told->valuestring);
+        daemon = mount_registry_find(*state_dir, mountpoint);
+    }
+    cJSON_Delete(status);
+    return daemon;
 }
 
 int
@@ -169,8 +192,10 @@ mount_commands_umount(const MountOptions *options)
 
     /* Unmounting comes first and makes the daemon leave by itself: a mount that is in use
      * refuses, and then nothing has changed for its users. */
+    g_autofree char *state_dir = g_strdup(config->state_dir);
     g_autoptr(MountMountpoint) mounted = mount_mountpoint_find(mountpoint);
-    g_autoptr(MountRegistryEntry) daemon = mount_registry_find(config->state_dir, mountpoint);
+    g_autoptr(MountRegistryEntry) daemon = find_daemon(
+        mountpoint, mounted && g_str_equal(mounted->type, MOUNT_MOUNTPOINT_TYPE), &state_dir);
     gboolean is_leaving = !mounted && daemon;
     if (!is_leaving && !check_is_ours(mountpoint, mounted, &error))
         return mount_commands_fail(options, error, MOUNT_EXIT_MOUNT);
@@ -178,8 +203,9 @@ mount_commands_umount(const MountOptions *options)
         return mount_commands_fail(options, error, MOUNT_EXIT_MOUNT);
 
     if (!daemon) {
-        g_debug("the daemon of %s has another state folder, or has died", mountpoint);
+        g_debug("the daemon of %s has a state folder that is not to be found, or has died",
+            mountpoint);
         return MOUNT_EXIT_OK;
     }
-    return leave(options, config, daemon);
+    return leave(options, config, state_dir, daemon);
 }

@@ -280,6 +280,15 @@ main(int argc, char **argv)
         return 1;
     }
     umask(0);
-    argv[1] = argv[0];
-    return fuse_main(argc - 1, argv + 1, &operations, NULL);
+
+    /* libfuse 3.14 complains of its own default unless the number of threads is named. */
+    struct fuse_args arguments = FUSE_ARGS_INIT(0, NULL);
+    int failed = fuse_opt_add_arg(&arguments, argv[0]) ||
+                 fuse_opt_add_arg(&arguments, "-omax_threads=10");
+    for (int i = 2; i < argc; i++)
+        failed |= fuse_opt_add_arg(&arguments, argv[i]);
+    if (!failed)
+        failed = fuse_main(arguments.argc, arguments.argv, &operations, NULL);
+    fuse_opt_free_args(&arguments);
+    return failed;
 }

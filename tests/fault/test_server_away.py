@@ -66,6 +66,7 @@ def test_everything_says_that_the_server_is_away_and_works_again_without_remount
     mount = external.mount
     os.mkdir(mount.zone("t"))
     files.write(mount.zone("t", "a.txt"), b"hello")
+    run("cat", mount.at(".deeplake", "wait")).ok()  # a killed server keeps what is durable
     external.take_away()
     time.sleep(1.3)
     found = {name: errno_of(lambda act=act: act(mount)) for name, act in ACTS.items()}

@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+#include "core/query.h"
 #include "core/query/to_json.h"
 
 #include "core/error.h"
