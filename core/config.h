@@ -26,7 +26,8 @@ typedef struct {
     gint64 chunk_size;       /* characters */
     gint64 chunk_overlap;    /* characters; less than chunk_size */
     gboolean read_only;
-    gboolean no_drop; /* rmdir of a table is refused */
+    gboolean no_drop;   /* rmdir of a table is refused */
+    gboolean no_xattrs; /* the kernel is told that there are none, and stops asking */
 } LakeConfig;
 
 typedef enum {

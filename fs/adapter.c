@@ -583,9 +583,21 @@ start_getxattr(
     start(request);
 }
 
+/* ENOSYS makes the kernel answer for itself from then on. */
+static gboolean
+has_no_xattrs(fuse_req_t fuse)
+{
+    if (!lake_workspace_config(adapter_of(fuse)->workspace)->no_xattrs)
+        return FALSE;
+    fuse_reply_err(fuse, ENOSYS);
+    return TRUE;
+}
+
 static void
 op_getxattr(fuse_req_t fuse, fuse_ino_t number, const char *name, size_t size)
 {
+    if (has_no_xattrs(fuse))
+        return;
     /* security.capability is asked for before writes: answered without looking anywhere. */
     if (!fs_xattr_is_kept(name) || !node_of(adapter_of(fuse), number)->class->xattrs)
         fuse_reply_err(fuse, ENODATA);
@@ -596,6 +608,8 @@ op_getxattr(fuse_req_t fuse, fuse_ino_t number, const char *name, size_t size)
 static void
 op_listxattr(fuse_req_t fuse, fuse_ino_t number, size_t size)
 {
+    if (has_no_xattrs(fuse))
+        return;
     if (node_of(adapter_of(fuse), number)->class->xattrs)
         start_getxattr(fuse, "listxattr", number, NULL, size);
     else if (size == 0)
@@ -635,10 +649,14 @@ static void
 start_setxattr(fuse_req_t fuse, const char *operation, fuse_ino_t number, const char *name,
     GBytes *value, int flags)
 {
-    if (!fs_xattr_is_kept(name) || !node_of(adapter_of(fuse), number)->class->set_xattrs) {
+    gboolean is_kept =
+        fs_xattr_is_kept(name) && node_of(adapter_of(fuse), number)->class->set_xattrs;
+    gboolean is_off = lake_workspace_config(adapter_of(fuse)->workspace)->no_xattrs;
+
+    if (!is_kept || is_off) {
         if (value)
             g_bytes_unref(value);
-        fuse_reply_err(fuse, ENOTSUP);
+        fuse_reply_err(fuse, is_off ? ENOSYS : ENOTSUP);
         return;
     }
     Request *request = request_new(fuse, operation, number, FS_REQUEST_QUICK, run_setxattr);
