@@ -6,7 +6,7 @@
 #include <sys/stat.h>
 
 #define ENTRY_COLUMNS                                                                          \
-    "path, name, kind, file_id, size_bytes, mtime_ns, mode, uid, gid, content_hash, n_rows,"   \
+    "path, kind, file_id, size_bytes, mtime_ns, mode, uid, gid, content_hash, n_rows,"         \
     " encoding, settings, xattrs"
 
 LakeLedgerEntry *
@@ -16,7 +16,7 @@ lake_ledger_entry_new(const char *path)
     const char *slash = strrchr(path, '/');
 
     entry->path = g_strdup(path);
-    entry->name = g_strdup(slash ? slash + 1 : path);
+    entry->name = slash ? entry->path + (slash + 1 - path) : entry->path;
     return entry;
 }
 
@@ -27,7 +27,7 @@ lake_ledger_entry_copy(const LakeLedgerEntry *entry)
 
     *copy = *entry;
     copy->path = g_strdup(entry->path);
-    copy->name = g_strdup(entry->name);
+    copy->name = copy->path + (entry->name - entry->path);
     copy->file_id = g_strdup(entry->file_id);
     copy->kind = g_strdup(entry->kind);
     copy->content_hash = g_strdup(entry->content_hash);
@@ -49,7 +49,6 @@ clear_entry(gpointer data)
     LakeLedgerEntry *entry = data;
 
     g_free(entry->path);
-    g_free(entry->name);
     g_free(entry->file_id);
     g_free(entry->kind);
     g_free(entry->content_hash);
@@ -94,24 +93,22 @@ lake_ledger_check_path(const char *path, GError **error)
 static LakeLedgerEntry *
 entry_from_row(const LakeResult *result, guint row)
 {
-    LakeLedgerEntry *entry = g_atomic_rc_box_new0(LakeLedgerEntry);
-    const char *kind = lake_result_text(result, row, 2);
+    LakeLedgerEntry *entry = lake_ledger_entry_new(lake_result_text(result, row, 0));
+    const char *kind = lake_result_text(result, row, 1);
 
-    entry->path = g_strdup(lake_result_text(result, row, 0));
-    entry->name = g_strdup(lake_result_text(result, row, 1));
     entry->is_folder = strcmp(kind, "folder") == 0;
     entry->kind = entry->is_folder ? NULL : g_strdup(kind);
-    entry->file_id = g_strdup(lake_result_text(result, row, 3));
-    entry->size_bytes = lake_result_int64(result, row, 4);
-    entry->attributes.mtime_ns = lake_result_int64(result, row, 5);
-    entry->attributes.mode = (guint32)lake_result_int64(result, row, 6);
-    entry->attributes.uid = (guint32)lake_result_int64(result, row, 7);
-    entry->attributes.gid = (guint32)lake_result_int64(result, row, 8);
-    entry->content_hash = g_strdup(lake_result_text(result, row, 9));
-    entry->n_rows = lake_result_int64(result, row, 10);
-    entry->encoding = g_strdup(lake_result_text(result, row, 11));
-    entry->settings = g_strdup(lake_result_text(result, row, 12));
-    entry->xattrs = g_strdup(lake_result_text(result, row, 13));
+    entry->file_id = g_strdup(lake_result_text(result, row, 2));
+    entry->size_bytes = lake_result_int64(result, row, 3);
+    entry->attributes.mtime_ns = lake_result_int64(result, row, 4);
+    entry->attributes.mode = (guint32)lake_result_int64(result, row, 5);
+    entry->attributes.uid = (guint32)lake_result_int64(result, row, 6);
+    entry->attributes.gid = (guint32)lake_result_int64(result, row, 7);
+    entry->content_hash = g_strdup(lake_result_text(result, row, 8));
+    entry->n_rows = lake_result_int64(result, row, 9);
+    entry->encoding = g_strdup(lake_result_text(result, row, 10));
+    entry->settings = g_strdup(lake_result_text(result, row, 11));
+    entry->xattrs = g_strdup(lake_result_text(result, row, 12));
     return entry;
 }
 

@@ -24,8 +24,8 @@ typedef struct {
 } LakeFileAttributes;
 
 typedef struct {
-    char *path; /* below the drop zone; "" is the zone itself */
-    char *name; /* last part of path */
+    char *path;       /* below the drop zone; "" is the zone itself */
+    const char *name; /* last part of path, and part of its memory */
     gboolean is_folder;
     char *file_id; /* UUID; NULL for a folder */
     char *kind;    /* "text", "other" …; NULL for a folder */

@@ -7,6 +7,9 @@
 /* A listing that took this many times less than it has aged may be read again. */
 #define COST_FACTOR 20
 #define AGE_MAX_US G_TIME_SPAN_SECOND
+/* Folders held; beyond that, those not asked for lately go. */
+#define FOLDERS_MAX 64
+#define FOLDER_IDLE_US (10 * G_TIME_SPAN_SECOND)
 
 /* One folder of a drop zone. */
 typedef struct {
@@ -247,6 +250,14 @@ new_entries(void)
         g_str_hash, g_str_equal, g_free, (GDestroyNotify)lake_ledger_entry_unref);
 }
 
+static gboolean
+is_folder_idle(gpointer key, gpointer data, gpointer now_us)
+{
+    const Folder *folder = data;
+
+    return folder->n_loading == 0 && *(gint64 *)now_us - folder->loaded_at_us > FOLDER_IDLE_US;
+}
+
 /* With the lock held. */
 static Folder *
 get_folder(FsCache *cache, const char *zone, const char *path)
@@ -255,6 +266,10 @@ get_folder(FsCache *cache, const char *zone, const char *path)
     Folder *folder = g_hash_table_lookup(cache->folders, key);
 
     if (!folder) {
+        gint64 now_us = g_get_monotonic_time();
+
+        if (g_hash_table_size(cache->folders) >= FOLDERS_MAX)
+            g_hash_table_foreach_remove(cache->folders, is_folder_idle, &now_us);
         folder = g_new0(Folder, 1);
         folder->entries = new_entries();
         g_hash_table_insert(cache->folders, g_steal_pointer(&key), folder);

@@ -281,10 +281,10 @@ main(int argc, char **argv)
     }
     umask(0);
 
-    /* libfuse 3.14 complains of its own default unless the number of threads is named. */
+    /* libfuse 3.14 complains of its own default unless this is named. */
     struct fuse_args arguments = FUSE_ARGS_INIT(0, NULL);
     int failed = fuse_opt_add_arg(&arguments, argv[0]) ||
-                 fuse_opt_add_arg(&arguments, "-omax_threads=10");
+                 fuse_opt_add_arg(&arguments, "-omax_idle_threads=10");
     for (int i = 2; i < argc; i++)
         failed |= fuse_opt_add_arg(&arguments, argv[i]);
     if (!failed)

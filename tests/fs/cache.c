@@ -1,51 +1,30 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
-/* Against a server of a few lines: tables, zones and entries in memory, questions counted. */
 #include "fs/cache.h"
 
 #include "core/error.h"
 #include "tests/core/pg/canned.h"
-#include <stdlib.h>
 #include <string.h>
 
-#define N_ENTRY_COLUMNS 14
 #define N_THREADS 4
 /* Longer than anything fresh lasts. */
 #define STALE_US (FS_CACHE_FRESH_US + 20 * G_TIME_SPAN_MILLISECOND)
 
 typedef struct {
-    char *zone, *folder, *name;
-    gint64 size_bytes;
-} Stored;
-
-typedef struct Fixture Fixture;
-
-struct Fixture {
-    GMutex lock;        /* guards what the server has */
-    GPtrArray *tables;  /* of char*; a view's name begins with "view" */
-    GPtrArray *zones;   /* of char* */
-    GPtrArray *entries; /* of Stored */
-    gboolean is_offline;
-    gint n_table_questions, n_list_questions, n_find_questions; /* atomic */
-    gulong delay_us;                                            /* of each listing */
-    /* Runs once, when the next answer has been made and was not heard yet. */
-    void (*meanwhile)(Fixture *fixture);
-    LakeTransport *transport;
+    CannedServer *server;
     LakeCatalog *catalog;
     FsCache *cache;
-};
+} Fixture;
 
 static void
 set_up(Fixture *fixture, gconstpointer user_data)
 {
     g_autoptr(GError) error = NULL;
 
-    g_mutex_init(&fixture->lock);
-    fixture->tables = g_ptr_array_new_with_free_func(g_free);
-    fixture->zones = g_ptr_array_new_with_free_func(g_free);
-    fixture->entries = g_ptr_array_new_with_free_func(stored_free);
-    fixture->transport = canned_transport_new(answer, fixture);
-    fixture->catalog = lake_catalog_open(fixture->transport, "public", FALSE, NULL, &error);
+    fixture->server = canned_server_new();
+    fixture->server->user_data = fixture;
+    fixture->catalog =
+        lake_catalog_open(&fixture->server->transport, "public", FALSE, NULL, &error);
     g_assert_no_error(error);
     fixture->cache = fs_cache_new(fixture->catalog);
 }
@@ -55,49 +34,13 @@ tear_down(Fixture *fixture, gconstpointer user_data)
 {
     fs_cache_free(fixture->cache);
     lake_catalog_free(fixture->catalog);
-    lake_transport_free(fixture->transport);
-    g_ptr_array_unref(fixture->tables);
-    g_ptr_array_unref(fixture->zones);
-    g_ptr_array_unref(fixture->entries);
-    g_mutex_clear(&fixture->lock);
+    canned_server_free(fixture->server);
 }
 
-/* --- what another client does --- */
-
-static void
-store_table(Fixture *fixture, const char *name)
+static int
+n_asked(const gint *counter)
 {
-    g_autoptr(GMutexLocker) locker = g_mutex_locker_new(&fixture->lock);
-
-    g_ptr_array_add(fixture->tables, g_strdup(name));
-}
-
-static void
-store(Fixture *fixture, const char *zone, const char *path, gint64 size_bytes)
-{
-    g_autoptr(GMutexLocker) locker = g_mutex_locker_new(&fixture->lock);
-    Stored *stored = g_new0(Stored, 1);
-
-    stored->zone = g_strdup(zone);
-    lake_ledger_split(path, &stored->folder, &stored->name);
-    stored->size_bytes = size_bytes;
-    g_ptr_array_add(fixture->entries, stored);
-}
-
-static void
-unstore_all(Fixture *fixture)
-{
-    g_autoptr(GMutexLocker) locker = g_mutex_locker_new(&fixture->lock);
-
-    g_ptr_array_set_size(fixture->entries, 0);
-}
-
-static void
-set_offline(Fixture *fixture, gboolean is_offline)
-{
-    g_autoptr(GMutexLocker) locker = g_mutex_locker_new(&fixture->lock);
-
-    fixture->is_offline = is_offline;
+    return g_atomic_int_get(counter);
 }
 
 /* --- what this mount does --- */
@@ -177,11 +120,11 @@ assert_tables(Fixture *fixture, const char *expected)
 static void
 test_tables(Fixture *fixture, gconstpointer user_data)
 {
-    store_table(fixture, "b");
-    store_table(fixture, "view");
-    g_ptr_array_add(fixture->zones, g_strdup("a"));
-    g_ptr_array_add(fixture->zones, g_strdup("b"));
-    g_ptr_array_add(fixture->zones, g_strdup("z"));
+    canned_server_add_table(fixture->server, "b");
+    canned_server_add_table(fixture->server, "view");
+    g_ptr_array_add(fixture->server->zones, g_strdup("a"));
+    g_ptr_array_add(fixture->server->zones, g_strdup("b"));
+    g_ptr_array_add(fixture->server->zones, g_strdup("z"));
     assert_tables(fixture, "a? b view! z?");
 }
 
@@ -193,7 +136,7 @@ test_find_table(Fixture *fixture, gconstpointer user_data)
 
     for (guint i = 0; i < 9; i++) {
         g_autofree char *name = g_strdup_printf("t%u", i);
-        store_table(fixture, name);
+        canned_server_add_table(fixture->server, name);
     }
     for (guint i = 0; i < 9; i++) {
         g_autofree char *name = g_strdup_printf("t%u", i);
@@ -219,18 +162,18 @@ test_tables_fresh(Fixture *fixture, gconstpointer user_data)
     do {
         g_usleep(STALE_US);
         start_us = g_get_monotonic_time();
-        n_questions = g_atomic_int_get(&fixture->n_table_questions);
+        n_questions = n_asked(&fixture->server->n_table_questions);
         assert_tables(fixture, "");
         assert_tables(fixture, "");
     } while (g_get_monotonic_time() - start_us >= FS_CACHE_FRESH_US);
-    g_assert_cmpint(g_atomic_int_get(&fixture->n_table_questions), ==, n_questions + 1);
+    g_assert_cmpint(n_asked(&fixture->server->n_table_questions), ==, n_questions + 1);
 }
 
 static void
 test_tables_of_others(Fixture *fixture, gconstpointer user_data)
 {
     assert_tables(fixture, "");
-    store_table(fixture, "a");
+    canned_server_add_table(fixture->server, "a");
     g_usleep(STALE_US);
     assert_tables(fixture, "a");
 }
@@ -239,10 +182,10 @@ static void
 test_own_table(Fixture *fixture, gconstpointer user_data)
 {
     assert_tables(fixture, "");
-    store_table(fixture, "a");
+    canned_server_add_table(fixture->server, "a");
     fs_cache_tables_changed(fixture->cache);
     assert_tables(fixture, "a");
-    store_table(fixture, "b");
+    canned_server_add_table(fixture->server, "b");
     fs_cache_note_table(fixture->cache, "b");
     assert_tables(fixture, "a b");
 }
@@ -253,31 +196,33 @@ test_known_table(Fixture *fixture, gconstpointer user_data)
     gint64 start_us;
     int n_questions;
 
-    store_table(fixture, "a");
+    canned_server_add_table(fixture->server, "a");
     do {
         g_usleep(STALE_US);
         start_us = g_get_monotonic_time();
-        n_questions = g_atomic_int_get(&fixture->n_table_questions);
+        n_questions = n_asked(&fixture->server->n_table_questions);
         assert_tables(fixture, "a");
         fs_cache_note_table(fixture->cache, "a");
         assert_tables(fixture, "a");
     } while (g_get_monotonic_time() - start_us >= FS_CACHE_FRESH_US);
-    g_assert_cmpint(g_atomic_int_get(&fixture->n_table_questions), ==, n_questions + 1);
+    g_assert_cmpint(n_asked(&fixture->server->n_table_questions), ==, n_questions + 1);
 }
 
 static void
-make_table_meanwhile(Fixture *fixture)
+make_table_meanwhile(gpointer user_data)
 {
-    store_table(fixture, "new");
+    Fixture *fixture = user_data;
+
+    canned_server_add_table(fixture->server, "new");
     fs_cache_tables_changed(fixture->cache);
 }
 
 static void
 test_tables_meanwhile(Fixture *fixture, gconstpointer user_data)
 {
-    fixture->meanwhile = make_table_meanwhile;
+    fixture->server->meanwhile = make_table_meanwhile;
     assert_tables(fixture, "new");
-    g_assert_cmpint(g_atomic_int_get(&fixture->n_table_questions), ==, 2);
+    g_assert_cmpint(n_asked(&fixture->server->n_table_questions), ==, 2);
 }
 
 static void
@@ -287,16 +232,16 @@ test_tables_offline(Fixture *fixture, gconstpointer user_data)
     g_autoptr(GError) error = NULL;
     FsCacheTable *found = NULL;
 
-    store_table(fixture, "a");
+    canned_server_add_table(fixture->server, "a");
     assert_tables(fixture, "a");
-    set_offline(fixture, TRUE);
+    canned_server_set_offline(fixture->server, TRUE);
     g_usleep(STALE_US);
     g_assert_null(fs_cache_list_tables(fixture->cache, &call, &error));
     g_assert_error(error, LAKE_ERROR, LAKE_ERROR_OFFLINE);
     g_clear_error(&error);
     g_assert_false(fs_cache_find_table(fixture->cache, &call, "a", &found, &error));
     g_assert_error(error, LAKE_ERROR, LAKE_ERROR_OFFLINE);
-    set_offline(fixture, FALSE);
+    canned_server_set_offline(fixture->server, FALSE);
     assert_tables(fixture, "a");
 }
 
@@ -317,8 +262,8 @@ test_loop(Fixture *fixture, gconstpointer user_data)
     for (gsize i = 0; i < G_N_ELEMENTS(calls); i++)
         g_assert_true(calls[i].would_block);
     g_assert_no_error(error);
-    g_assert_cmpint(g_atomic_int_get(&fixture->n_table_questions), ==, 0);
-    g_assert_cmpint(g_atomic_int_get(&fixture->n_list_questions), ==, 0);
+    g_assert_cmpint(n_asked(&fixture->server->n_table_questions), ==, 0);
+    g_assert_cmpint(n_asked(&fixture->server->n_list_questions), ==, 0);
 }
 
 static void
@@ -327,7 +272,7 @@ test_loop_fresh(Fixture *fixture, gconstpointer user_data)
     gint64 start_us;
     FsCall call;
 
-    store(fixture, "docs", "a", 5);
+    canned_server_add_entry(fixture->server, "docs", "a", 5);
     do {
         g_autoptr(LakeLedgerEntry) entry = NULL;
 
@@ -346,12 +291,12 @@ test_loop_fresh(Fixture *fixture, gconstpointer user_data)
 static void
 test_entries(Fixture *fixture, gconstpointer user_data)
 {
-    store(fixture, "docs", "", -1);
-    store(fixture, "docs", "b", 2);
-    store(fixture, "docs", "a", 1);
-    store(fixture, "docs", "x", -1);
-    store(fixture, "docs", "x/c", 3);
-    store(fixture, "other", "d", 4);
+    canned_server_add_entry(fixture->server, "docs", "", -1);
+    canned_server_add_entry(fixture->server, "docs", "b", 2);
+    canned_server_add_entry(fixture->server, "docs", "a", 1);
+    canned_server_add_entry(fixture->server, "docs", "x", -1);
+    canned_server_add_entry(fixture->server, "docs", "x/c", 3);
+    canned_server_add_entry(fixture->server, "other", "d", 4);
 
     assert_listed(fixture, "docs", "", "a b x");
     assert_listed(fixture, "docs", "x", "c");
@@ -369,9 +314,9 @@ test_after(Fixture *fixture, gconstpointer user_data)
     FsCall call = {.may_block = TRUE};
     gboolean is_last = FALSE;
 
-    store(fixture, "docs", "a", 1);
-    store(fixture, "docs", "b", 2);
-    store(fixture, "docs", "c", 3);
+    canned_server_add_entry(fixture->server, "docs", "a", 1);
+    canned_server_add_entry(fixture->server, "docs", "b", 2);
+    canned_server_add_entry(fixture->server, "docs", "c", 3);
     g_autoptr(GPtrArray) entries =
         fs_cache_list_entries(fixture->cache, &call, "docs", "", "a", &is_last, NULL);
     g_assert_true(is_last);
@@ -383,10 +328,10 @@ test_after(Fixture *fixture, gconstpointer user_data)
 static void
 test_zones(Fixture *fixture, gconstpointer user_data)
 {
-    store(fixture, "a", "b/c", 1);
-    store(fixture, "a/b", "c", 2);
-    store(fixture, "a\001", "d", 3);
-    store(fixture, "a", "\001/d", 4);
+    canned_server_add_entry(fixture->server, "a", "b/c", 1);
+    canned_server_add_entry(fixture->server, "a/b", "c", 2);
+    canned_server_add_entry(fixture->server, "a\001", "d", 3);
+    canned_server_add_entry(fixture->server, "a", "\001/d", 4);
 
     g_assert_cmpint(size_of(fixture, "a", "b/c"), ==, 1);
     g_assert_cmpint(size_of(fixture, "a/b", "c"), ==, 2);
@@ -400,27 +345,27 @@ test_one_question(Fixture *fixture, gconstpointer user_data)
     gint64 start_us;
     int n_questions;
 
-    store(fixture, "docs", "a", 1);
+    canned_server_add_entry(fixture->server, "docs", "a", 1);
     do {
         g_usleep(STALE_US);
         start_us = g_get_monotonic_time();
-        n_questions = g_atomic_int_get(&fixture->n_list_questions);
+        n_questions = n_asked(&fixture->server->n_list_questions);
         for (guint i = 0; i < 10; i++) {
             g_assert_cmpint(size_of(fixture, "docs", "a"), ==, 1);
             g_assert_cmpint(size_of(fixture, "docs", "none"), ==, -1);
         }
     } while (g_get_monotonic_time() - start_us >= FS_CACHE_FRESH_US);
-    g_assert_cmpint(g_atomic_int_get(&fixture->n_list_questions), ==, n_questions + 1);
+    g_assert_cmpint(n_asked(&fixture->server->n_list_questions), ==, n_questions + 1);
 }
 
 static void
 test_entries_of_others(Fixture *fixture, gconstpointer user_data)
 {
     g_assert_cmpint(size_of(fixture, "docs", "a"), ==, -1);
-    store(fixture, "docs", "a", 1);
+    canned_server_add_entry(fixture->server, "docs", "a", 1);
     g_usleep(STALE_US);
     g_assert_cmpint(size_of(fixture, "docs", "a"), ==, 1);
-    unstore_all(fixture);
+    canned_server_clear_entries(fixture->server);
     g_usleep(STALE_US);
     assert_listed(fixture, "docs", "", "");
 }
@@ -431,48 +376,48 @@ test_costly(Fixture *fixture, gconstpointer user_data)
     gint64 start_us;
     int n_questions;
 
-    store(fixture, "docs", "x/a", 1);
-    fixture->delay_us = 60 * G_TIME_SPAN_MILLISECOND;
+    canned_server_add_entry(fixture->server, "docs", "x/a", 1);
+    fixture->server->delay_us = 60 * G_TIME_SPAN_MILLISECOND;
     /* Twenty times what the reading took is more than the limit, a second. */
     do {
         g_usleep(G_TIME_SPAN_SECOND);
         start_us = g_get_monotonic_time();
         assert_listed(fixture, "docs", "x", "a");
-        n_questions = g_atomic_int_get(&fixture->n_list_questions);
+        n_questions = n_asked(&fixture->server->n_list_questions);
         g_usleep(STALE_US);
         assert_listed(fixture, "docs", "x", "a");
     } while (g_get_monotonic_time() - start_us >= G_TIME_SPAN_SECOND);
-    g_assert_cmpint(g_atomic_int_get(&fixture->n_list_questions), ==, n_questions);
+    g_assert_cmpint(n_asked(&fixture->server->n_list_questions), ==, n_questions);
 
     g_usleep(G_TIME_SPAN_SECOND);
     assert_listed(fixture, "docs", "x", "a");
-    g_assert_cmpint(g_atomic_int_get(&fixture->n_list_questions), ==, n_questions + 1);
+    g_assert_cmpint(n_asked(&fixture->server->n_list_questions), ==, n_questions + 1);
 }
 
 static void
 test_own_entry(Fixture *fixture, gconstpointer user_data)
 {
-    store(fixture, "docs", "old", 1);
+    canned_server_add_entry(fixture->server, "docs", "old", 1);
     assert_listed(fixture, "docs", "", "old");
-    store(fixture, "docs", "new", 2);
+    canned_server_add_entry(fixture->server, "docs", "new", 2);
     put(fixture, "docs", "new", 2);
     assert_listed(fixture, "docs", "", "new old");
     put(fixture, "docs", "new", 3);
-    fixture->meanwhile = NULL;
-    ((Stored *)fixture->entries->pdata[0])->size_bytes = 3;
     g_assert_cmpint(size_of(fixture, "docs", "new"), ==, 3);
     fs_cache_remove_entry(fixture->cache, "docs", "old");
-    unstore_all(fixture);
-    store(fixture, "docs", "new", 3);
+    canned_server_clear_entries(fixture->server);
+    canned_server_add_entry(fixture->server, "docs", "new", 3);
     assert_listed(fixture, "docs", "", "new");
 }
 
 static void
-change_meanwhile(Fixture *fixture)
+change_meanwhile(gpointer user_data)
 {
-    unstore_all(fixture);
-    store(fixture, "docs", "kept", 1);
-    store(fixture, "docs", "new", 2);
+    Fixture *fixture = user_data;
+
+    canned_server_clear_entries(fixture->server);
+    canned_server_add_entry(fixture->server, "docs", "kept", 1);
+    canned_server_add_entry(fixture->server, "docs", "new", 2);
     put(fixture, "docs", "new", 2);
     fs_cache_remove_entry(fixture->cache, "docs", "gone");
 }
@@ -481,25 +426,27 @@ change_meanwhile(Fixture *fixture)
 static void
 test_meanwhile(Fixture *fixture, gconstpointer user_data)
 {
-    store(fixture, "docs", "kept", 1);
-    store(fixture, "docs", "gone", 1);
-    fixture->meanwhile = change_meanwhile;
+    canned_server_add_entry(fixture->server, "docs", "kept", 1);
+    canned_server_add_entry(fixture->server, "docs", "gone", 1);
+    fixture->server->meanwhile = change_meanwhile;
     assert_listed(fixture, "docs", "", "kept new");
     g_assert_cmpint(size_of(fixture, "docs", "gone"), ==, -1);
 }
 
 static void
-forget_meanwhile(Fixture *fixture)
+forget_meanwhile(gpointer user_data)
 {
-    unstore_all(fixture);
+    Fixture *fixture = user_data;
+
+    canned_server_clear_entries(fixture->server);
     fs_cache_forget_zone(fixture->cache, "docs");
 }
 
 static void
 test_forgotten_meanwhile(Fixture *fixture, gconstpointer user_data)
 {
-    store(fixture, "docs", "x/a", 1);
-    fixture->meanwhile = forget_meanwhile;
+    canned_server_add_entry(fixture->server, "docs", "x/a", 1);
+    fixture->server->meanwhile = forget_meanwhile;
     /* What this call gets may be from before; what the next one gets may not. */
     g_free(list(fixture, "docs", "x"));
     assert_listed(fixture, "docs", "x", "");
@@ -508,12 +455,12 @@ test_forgotten_meanwhile(Fixture *fixture, gconstpointer user_data)
 static void
 test_forget(Fixture *fixture, gconstpointer user_data)
 {
-    store(fixture, "docs", "a", 1);
-    store(fixture, "docs", "x/b", 1);
-    store(fixture, "docs2", "c", 1);
+    canned_server_add_entry(fixture->server, "docs", "a", 1);
+    canned_server_add_entry(fixture->server, "docs", "x/b", 1);
+    canned_server_add_entry(fixture->server, "docs2", "c", 1);
     assert_listed(fixture, "docs", "", "a");
     assert_listed(fixture, "docs", "x", "b");
-    unstore_all(fixture);
+    canned_server_clear_entries(fixture->server);
     fs_cache_forget_zone(fixture->cache, "docs");
     assert_listed(fixture, "docs", "", "");
     assert_listed(fixture, "docs", "x", "");
@@ -527,13 +474,13 @@ test_expectation(Fixture *fixture, gconstpointer user_data)
     put(fixture, "docs", "b", 1);
     g_assert_cmpint(fs_cache_expectation(fixture->cache, "docs", "b"), ==, LAKE_INGEST_KNOWN);
     g_assert_cmpint(fs_cache_expectation(fixture->cache, "docs", "a"), ==, LAKE_INGEST_UNKNOWN);
-    store(fixture, "docs", "a", 1);
+    canned_server_add_entry(fixture->server, "docs", "a", 1);
     assert_listed(fixture, "docs", "", "a");
     g_assert_cmpint(fs_cache_expectation(fixture->cache, "docs", "a"), ==, LAKE_INGEST_KNOWN);
     g_assert_cmpint(fs_cache_expectation(fixture->cache, "docs", "c"), ==, LAKE_INGEST_NEW);
     fs_cache_remove_entry(fixture->cache, "docs", "a");
     g_assert_cmpint(fs_cache_expectation(fixture->cache, "docs", "a"), ==, LAKE_INGEST_NEW);
-    g_assert_cmpint(g_atomic_int_get(&fixture->n_list_questions), ==, 1);
+    g_assert_cmpint(n_asked(&fixture->server->n_list_questions), ==, 1);
 }
 
 static void
@@ -544,7 +491,7 @@ test_entries_offline(Fixture *fixture, gconstpointer user_data)
     g_autoptr(LakeLedgerEntry) entry = NULL;
     gboolean is_last;
 
-    set_offline(fixture, TRUE);
+    canned_server_set_offline(fixture->server, TRUE);
     g_assert_null(
         fs_cache_list_entries(fixture->cache, &call, "docs", "", NULL, &is_last, &error));
     g_assert_error(error, LAKE_ERROR, LAKE_ERROR_OFFLINE);
@@ -552,7 +499,7 @@ test_entries_offline(Fixture *fixture, gconstpointer user_data)
     g_assert_false(fs_cache_find_entry(fixture->cache, &call, "docs", "a", &entry, &error));
     g_assert_error(error, LAKE_ERROR, LAKE_ERROR_OFFLINE);
     g_assert_null(entry);
-    set_offline(fixture, FALSE);
+    canned_server_set_offline(fixture->server, FALSE);
     assert_listed(fixture, "docs", "", "");
 }
 
@@ -561,10 +508,10 @@ test_entries_offline(Fixture *fixture, gconstpointer user_data)
 static void
 fill(Fixture *fixture, guint n_entries)
 {
-    store(fixture, "docs", "", -1);
+    canned_server_add_entry(fixture->server, "docs", "", -1);
     for (guint i = 0; i < n_entries; i++) {
         g_autofree char *name = g_strdup_printf("f%05u", i);
-        store(fixture, "docs", name, i);
+        canned_server_add_entry(fixture->server, "docs", name, i);
     }
 }
 
@@ -576,7 +523,7 @@ test_large(Fixture *fixture, gconstpointer user_data)
     g_assert_cmpint(size_of(fixture, "docs", "f20000"), ==, 20000);
     g_assert_cmpint(size_of(fixture, "docs", "none"), ==, -1);
     g_assert_cmpint(size_of(fixture, "docs", ""), ==, 0);
-    g_assert_cmpint(g_atomic_int_get(&fixture->n_find_questions), >=, 3);
+    g_assert_cmpint(n_asked(&fixture->server->n_find_questions), >=, 3);
     g_assert_cmpint(
         fs_cache_expectation(fixture->cache, "docs", "none"), ==, LAKE_INGEST_UNKNOWN);
 }
@@ -610,9 +557,9 @@ test_growing_large(Fixture *fixture, gconstpointer user_data)
 {
     fill(fixture, FS_CACHE_FOLDER_MAX - 1);
     g_assert_cmpint(size_of(fixture, "docs", "new1"), ==, -1);
-    store(fixture, "docs", "new1", 1);
+    canned_server_add_entry(fixture->server, "docs", "new1", 1);
     put(fixture, "docs", "new1", 1);
-    store(fixture, "docs", "new2", 2);
+    canned_server_add_entry(fixture->server, "docs", "new2", 2);
     put(fixture, "docs", "new2", 2);
 
     g_assert_cmpint(size_of(fixture, "docs", "new1"), ==, 1);
@@ -650,8 +597,8 @@ test_threads(Fixture *fixture, gconstpointer user_data)
 {
     GThread *threads[N_THREADS];
 
-    store_table(fixture, "docs");
-    store(fixture, "docs", "x/kept", 1);
+    canned_server_add_table(fixture->server, "docs");
+    canned_server_add_entry(fixture->server, "docs", "x/kept", 1);
     for (guint i = 0; i < N_THREADS; i++)
         threads[i] = g_thread_new("cache", use_cache, fixture);
     for (guint i = 0; i < N_THREADS; i++)

@@ -125,7 +125,9 @@ test_escaped(void)
 {
     for (gsize i = 0; i < G_N_ELEMENTS(reserved); i++) {
         g_autofree char *name = fs_name_from_table(reserved[i]);
-        g_test_message("%s", name);
+        g_autofree char *shown = g_strescape(name, NULL);
+
+        g_test_message("%s", shown);
         g_assert_false(fs_name_is_reserved(name));
     }
     /* Starts like an escape, and is none. */
@@ -140,7 +142,9 @@ assert_refused(const char *name, LakeErrorCode code)
     g_autoptr(GError) error = NULL;
     g_autofree char *table = fs_name_to_table(name, &error);
 
-    g_test_message("%s", name);
+    g_autofree char *shown = g_strescape(name, NULL);
+
+    g_test_message("%s", shown);
     g_assert_error(error, LAKE_ERROR, (int)code);
     g_assert_null(table);
 }

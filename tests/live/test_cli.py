@@ -22,8 +22,8 @@ def command(backend, mount):
 
 
 def assert_refused(ran, *words):
-    """Non-zero, nothing on stdout, and one line on stderr that says what it is about; below it only
-    what the server adds, indented."""
+    """Non-zero, nothing on stdout, and one line on stderr that says what it is about; below it
+    only what the server adds, indented."""
     assert ran.code != 0, f"{ran!r}"
     assert ran.out == ""
     first, *others = ran.err.splitlines() or [""]

@@ -651,7 +651,8 @@ def test_a_writer_killed_before_its_close_leaves_no_row(mount, table, zone):
     """Ingest, Interrupt: a file whose writer was killed is not ingested and leaves
     name.error."""
     ran = run("/usr/bin/python3", "-c", "import os, sys; handle = os.open(sys.argv[1], 65); "
-              "os.write(handle, b'hello'); os.kill(os.getpid(), 9)", os.path.join(zone, "a.txt"))
+              "os.write(handle, b'hello'); os.kill(os.getpid(), 9)", os.path.join(zone,
+              "a.txt"))
     assert ran.code == -9
     wait_for(lambda: os.path.exists(os.path.join(zone, "a.txt.error")), what="a.txt.error")
     assert_not_ingested(mount, table, "a.txt")

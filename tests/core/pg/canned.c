@@ -1,57 +1,21 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "tests/core/pg/canned.h"
 
+#include "core/ledger.h"
 #include "core/pg/result.h"
+#include <stdlib.h>
 #include <string.h>
 
+#define N_ENTRY_COLUMNS 14
+
 typedef struct {
-    LakeTransport base;
-    CannedAnswer answer;
-    gpointer user_data;
-} CannedTransport;
+    char *zone, *folder, *name;
+    gint64 size_bytes; /* -1: a folder */
+} Stored;
 
-static void
-free_transport(LakeTransport *transport)
-{
-    g_free(transport);
-}
-
+/* Rows of n_columns texts each (NULL: SQL NULL), row by row. */
 static LakeResult *
-run(LakeTransport *transport, LakeTransportUse use, LakeStatement *statement,
-    GCancellable *cancellable, GError **error)
-{
-    CannedTransport *canned = (CannedTransport *)transport;
-
-    return canned->answer(statement, canned->user_data, error);
-}
-
-static LakeResult *
-run_all(LakeTransport *transport, LakeTransportUse use, LakeStatement *const *statements,
-    guint n_statements, GCancellable *cancellable, GError **error)
-{
-    return run(transport, use, statements[n_statements - 1], cancellable, error);
-}
-
-static const LakeTransportClass canned_class = {
-    .name = "canned",
-    .free = free_transport,
-    .run = run,
-    .run_all = run_all,
-};
-
-LakeTransport *
-canned_transport_new(CannedAnswer answer, gpointer user_data)
-{
-    CannedTransport *canned = g_new0(CannedTransport, 1);
-
-    canned->base.class = &canned_class;
-    canned->answer = answer;
-    canned->user_data = user_data;
-    return &canned->base;
-}
-
-LakeResult *
-canned_result_new(guint n_columns, const char *const *values, gsize n_values)
+make_result(guint n_columns, gpointer const *values, gsize n_values)
 {
     PGresult *result = PQmakeEmptyPGresult(NULL, PGRES_TUPLES_OK);
     g_autofree PGresAttDesc *columns = g_new0(PGresAttDesc, n_columns);
@@ -61,7 +25,207 @@ canned_result_new(guint n_columns, const char *const *values, gsize n_values)
         columns[i] = (PGresAttDesc){.name = (char *)"column", .typid = 25, .typlen = -1};
     g_assert_true(PQsetResultAttrs(result, (int)n_columns, columns));
     for (gsize i = 0; i < n_values; i++)
-        g_assert_true(PQsetvalue(result, (int)(i / n_columns), (int)(i % n_columns),
-            (char *)values[i], values[i] ? (int)strlen(values[i]) : -1));
+        g_assert_true(PQsetvalue(result, (int)(i / n_columns), (int)(i % n_columns), values[i],
+            values[i] ? (int)strlen(values[i]) : -1));
     return lake_pg_result_new(result);
+}
+
+static void
+stored_free(gpointer data)
+{
+    Stored *stored = data;
+
+    g_free(stored->zone);
+    g_free(stored->folder);
+    g_free(stored->name);
+    g_free(stored);
+}
+
+static gint
+compare_stored(gconstpointer a, gconstpointer b)
+{
+    return strcmp((*(Stored *const *)a)->name, (*(Stored *const *)b)->name);
+}
+
+static const char *
+parameter(const LakeStatement *statement, guint index)
+{
+    g_assert_cmpuint(index, <, statement->parameters->len);
+    return g_array_index(statement->parameters, LakeParameter, index).text;
+}
+
+/* Texts that a result borrows until it is made. */
+static const char *
+keep(GPtrArray *owned, char *text)
+{
+    g_ptr_array_add(owned, text);
+    return text;
+}
+
+static void
+add_row(GPtrArray *values, GPtrArray *owned, const Stored *stored)
+{
+    gboolean is_folder = stored->size_bytes < 0;
+    const char *row[N_ENTRY_COLUMNS] = {
+        *stored->folder ? keep(owned, g_strconcat(stored->folder, "/", stored->name, NULL))
+                        : stored->name,
+        stored->name, is_folder ? "folder" : "text", is_folder ? NULL : "id",
+        keep(owned, g_strdup_printf("%" G_GINT64_FORMAT, MAX(stored->size_bytes, 0))), "0",
+        "33188", "0", "0", NULL, "0", NULL, NULL, NULL};
+
+    for (guint i = 0; i < N_ENTRY_COLUMNS; i++)
+        g_ptr_array_add(values, (gpointer)row[i]);
+}
+
+/* With the lock held. Entries of the statement's zone and folder: one name, or those after one.
+ */
+static LakeResult *
+answer_entries(CannedServer *server, const LakeStatement *statement, gboolean is_listing)
+{
+    g_autoptr(GPtrArray) values = g_ptr_array_new();
+    g_autoptr(GPtrArray) owned = g_ptr_array_new_with_free_func(g_free);
+    const char *name = parameter(statement, 2);
+    guint limit = is_listing ? (guint)atoi(parameter(statement, 3)) : 1;
+
+    g_ptr_array_sort(server->entries, compare_stored);
+    for (guint i = 0; i < server->entries->len && values->len < limit * N_ENTRY_COLUMNS; i++) {
+        const Stored *stored = server->entries->pdata[i];
+        int order = strcmp(stored->name, name);
+
+        if (strcmp(stored->zone, parameter(statement, 0)) == 0 &&
+            strcmp(stored->folder, parameter(statement, 1)) == 0 &&
+            (is_listing ? order > 0 : order == 0))
+            add_row(values, owned, stored);
+    }
+    return make_result(N_ENTRY_COLUMNS, values->pdata, values->len);
+}
+
+/* With the lock held. */
+static LakeResult *
+answer_tables(CannedServer *server)
+{
+    g_autoptr(GPtrArray) values = g_ptr_array_new();
+
+    for (guint i = 0; i < server->tables->len; i++) {
+        gboolean is_view = g_str_has_prefix(server->tables->pdata[i], "view");
+
+        g_ptr_array_add(values, server->tables->pdata[i]);
+        g_ptr_array_add(values, (gpointer)(is_view ? "t" : "f"));
+        g_ptr_array_add(values, (gpointer)(is_view ? "f" : "t"));
+    }
+    return make_result(3, values->pdata, values->len);
+}
+
+/* With the lock held. */
+static LakeResult *
+answer(CannedServer *server, const LakeStatement *statement)
+{
+    static const char *const opened[] = {"t", "t", "/root"};
+
+    if (g_str_has_prefix(statement->sql, "SELECT EXISTS (SELECT FROM pg_catalog.pg_namespace"))
+        return make_result(3, (gpointer const *)opened, 3);
+    if (g_str_has_prefix(statement->sql, "SELECT c.relname")) {
+        g_atomic_int_inc(&server->n_table_questions);
+        return answer_tables(server);
+    }
+    if (g_str_has_prefix(statement->sql, "SELECT table_name FROM"))
+        return make_result(1, server->zones->pdata, server->zones->len);
+    if (strstr(statement->sql, "name > $3")) {
+        g_atomic_int_inc(&server->n_list_questions);
+        return answer_entries(server, statement, TRUE);
+    }
+    if (strstr(statement->sql, "name = $3")) {
+        g_atomic_int_inc(&server->n_find_questions);
+        return answer_entries(server, statement, FALSE);
+    }
+    g_error("nobody taught this server: %s", statement->sql);
+}
+
+static LakeResult *
+run(LakeTransport *transport, LakeTransportUse use, LakeStatement *statement,
+    GCancellable *cancellable, GError **error)
+{
+    CannedServer *server = (CannedServer *)transport;
+    void (*meanwhile)(gpointer) = NULL;
+    LakeResult *result = NULL;
+    gulong delay_us;
+
+    g_mutex_lock(&server->lock);
+    delay_us = server->delay_us;
+    if (!server->is_offline) {
+        result = answer(server, statement);
+        meanwhile = server->meanwhile;
+        server->meanwhile = NULL;
+    }
+    g_mutex_unlock(&server->lock);
+
+    if (delay_us > 0)
+        g_usleep(delay_us);
+    if (meanwhile)
+        meanwhile(server->user_data);
+    if (!result)
+        lake_error_set(error, LAKE_ERROR_CLASS_GENERAL, LAKE_ERROR_OFFLINE, "pulled the plug");
+    return result;
+}
+
+static const LakeTransportClass canned_class = {.name = "canned", .run = run};
+
+CannedServer *
+canned_server_new(void)
+{
+    CannedServer *server = g_new0(CannedServer, 1);
+
+    server->transport.class = &canned_class;
+    g_mutex_init(&server->lock);
+    server->tables = g_ptr_array_new_with_free_func(g_free);
+    server->zones = g_ptr_array_new_with_free_func(g_free);
+    server->entries = g_ptr_array_new_with_free_func(stored_free);
+    return server;
+}
+
+void
+canned_server_free(CannedServer *server)
+{
+    g_ptr_array_unref(server->tables);
+    g_ptr_array_unref(server->zones);
+    g_ptr_array_unref(server->entries);
+    g_mutex_clear(&server->lock);
+    g_free(server);
+}
+
+void
+canned_server_add_table(CannedServer *server, const char *name)
+{
+    g_autoptr(GMutexLocker) locker = g_mutex_locker_new(&server->lock);
+
+    g_ptr_array_add(server->tables, g_strdup(name));
+}
+
+void
+canned_server_add_entry(
+    CannedServer *server, const char *zone, const char *path, gint64 size_bytes)
+{
+    g_autoptr(GMutexLocker) locker = g_mutex_locker_new(&server->lock);
+    Stored *stored = g_new0(Stored, 1);
+
+    stored->zone = g_strdup(zone);
+    lake_ledger_split(path, &stored->folder, &stored->name);
+    stored->size_bytes = size_bytes;
+    g_ptr_array_add(server->entries, stored);
+}
+
+void
+canned_server_clear_entries(CannedServer *server)
+{
+    g_autoptr(GMutexLocker) locker = g_mutex_locker_new(&server->lock);
+
+    g_ptr_array_set_size(server->entries, 0);
+}
+
+void
+canned_server_set_offline(CannedServer *server, gboolean is_offline)
+{
+    g_autoptr(GMutexLocker) locker = g_mutex_locker_new(&server->lock);
+
+    server->is_offline = is_offline;
 }

@@ -1,20 +1,35 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #pragma once
 
-/* tests/core/pg/canned.h: a transport without a server: a function of the test answers.
+/* tests/core/pg/canned.h: a server in memory for those who read the catalog and the ledger:
+ * tables, drop zones and entries, questions counted. What others would change by SQL a test
+ * changes here.
  *
- * It lies behind the door to libpq because a result is one of libpq's. Any thread; so must the
- * test's function be. */
+ * It lies behind the door to libpq because a result is one of libpq's. Any thread. */
 
 #include "core/transport.h"
 
-/* The rows, or NULL and *error. */
-typedef LakeResult *(*CannedAnswer)(
-    const LakeStatement *statement, gpointer user_data, GError **error);
+typedef struct {
+    LakeTransport transport;
+    GMutex lock;        /* guards what is here until the counters */
+    GPtrArray *tables;  /* of char*; a view's name begins with "view" */
+    GPtrArray *zones;   /* of char* */
+    GPtrArray *entries; /* private to canned.c */
+    gboolean is_offline;
+    gulong delay_us; /* of each answer */
+    /* Called once, without the lock, when the next answer was made and has not been heard. */
+    void (*meanwhile)(gpointer user_data);
+    gpointer user_data;
+    /* Atomic: */
+    gint n_table_questions, n_list_questions, n_find_questions;
+} CannedServer;
 
-/* Single statements, and several at once, which are answered as the last of them; nothing else.
- */
-LakeTransport *canned_transport_new(CannedAnswer answer, gpointer user_data);
+CannedServer *canned_server_new(void);
+void canned_server_free(CannedServer *server);
 
-/* Rows of n_columns texts each (NULL: SQL NULL), row by row; values are copied. */
-LakeResult *canned_result_new(guint n_columns, const char *const *values, gsize n_values);
+void canned_server_add_table(CannedServer *server, const char *name);
+/* size_bytes -1: a folder. */
+void canned_server_add_entry(
+    CannedServer *server, const char *zone, const char *path, gint64 size_bytes);
+void canned_server_clear_entries(CannedServer *server);
+void canned_server_set_offline(CannedServer *server, gboolean is_offline);
