@@ -46,7 +46,7 @@ static const LakeConfigSetting settings[] = {
     {"ro", LAKE_CONFIG_FLAG, NULL, NULL, NULL, "change nothing", FIELD(read_only)},
     {"no_drop", LAKE_CONFIG_FLAG, NULL, NULL, NULL, "refuse rmdir of a table", FIELD(no_drop)},
     {"no_xattrs", LAKE_CONFIG_FLAG, NULL, NULL, NULL,
-        "keep no extended attributes: ls -l asks for two per file", FIELD(no_xattrs)},
+        "keep no user.* attributes; faster ls -l", FIELD(no_xattrs)},
 };
 
 typedef struct {

@@ -318,6 +318,11 @@ explain(GError **failure)
 
     if (!facts || !facts->sqlstate || !facts->message)
         return;
+    /* A table that the statement names and that is missing, or there already, is a mistake in the
+     * statement: the file that holds it exists. */
+    if (g_error_matches(*failure, LAKE_ERROR, LAKE_ERROR_NOT_FOUND) ||
+        g_error_matches(*failure, LAKE_ERROR, LAKE_ERROR_EXISTS))
+        (*failure)->code = LAKE_ERROR_BAD_INPUT;
     if (strcmp(facts->sqlstate, "42601") == 0 && strstr(facts->message, "multiple commands"))
         blame_input(failure, "A query is one statement: put each into a .sql file of its own, "
                              "or join them by WITH.");

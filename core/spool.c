@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "core/spool.h"
 #include "core/error.h"
+#include "core/fault.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -227,6 +228,11 @@ lake_spool_write(
 {
     g_autoptr(GMutexLocker) locker G_GNUC_UNUSED = g_mutex_locker_new(&spool->lock);
 
+    if (lake_fault("spool-write")) {
+        lake_error_set(error, LAKE_ERROR_CLASS_GENERAL, LAKE_ERROR_NO_SPACE,
+            "no room to stage: a fault point was hit");
+        return FALSE;
+    }
     return write_locked(spool, offset, data, n_bytes, error);
 }
 

@@ -1039,7 +1039,9 @@ add_listed(Request *request, Page *page, const FsListed *listed, gint64 next_off
         .attr = {.st_ino = 1, .st_mode = listed->is_folder ? S_IFDIR : S_IFREG}};
     g_autoptr(FsNode) child = NULL;
 
-    if (page->is_plus) {
+    /* Of names that the kernel may not believe (documents, queries) a lookup here would be work for
+     * nothing: it asks again, and only those it needs. */
+    if (page->is_plus && (listed->entry || listed->is_folder)) {
         if (folder->class->lookup_listed)
             child = folder->class->lookup_listed(folder, listed);
         if (!child)

@@ -22,12 +22,13 @@ typedef struct {
      */
     GHashTable *touched;
     guint n_loading;
+    gboolean is_outdated; /* the zone was forgotten since a reading began that is under way */
 } Folder;
 
 struct FsCache {
     LakeCatalog *catalog;
     GMutex lock;         /* guards all below */
-    GHashTable *folders; /* "zone/folder" → Folder */
+    GHashTable *folders; /* "zone//folder" → Folder */
     GPtrArray *tables;   /* of FsCacheTable, sorted; NULL: not read yet */
     gint64 tables_loaded_at_us;
     guint64 tables_generation; /* of changes by this mount */
@@ -239,8 +240,8 @@ fs_cache_note_table(FsCache *cache, const char *name)
 static char *
 folder_key(const char *zone, const char *folder)
 {
-    /* A NUL cannot be in either; '/' could be in both. */
-    return g_strconcat(zone, "\001", folder, NULL);
+    /* A zone may have slashes anywhere; a folder never two in a row, nor one at its start. */
+    return g_strconcat(zone, "//", folder, NULL);
 }
 
 static GHashTable *
@@ -352,7 +353,7 @@ install_entries(Folder *folder, GHashTable *loaded, gboolean is_large, gint64 st
     merge_touched(folder, loaded);
     g_hash_table_unref(folder->entries);
     folder->entries = loaded;
-    folder->is_loaded = TRUE;
+    folder->is_loaded = !folder->is_outdated;
     folder->is_large = is_large;
     folder->loaded_at_us = started_us;
     folder->load_took_us = g_get_monotonic_time() - started_us;
@@ -383,8 +384,10 @@ lock_fresh_folder(FsCache *cache, FsCall *call, const char *zone, const char *pa
     g_mutex_lock(&cache->lock);
     if (loaded)
         install_entries(folder, loaded, is_large, started_us);
-    if (--folder->n_loading == 0)
+    if (--folder->n_loading == 0) {
         g_clear_pointer(&folder->touched, g_hash_table_unref);
+        folder->is_outdated = FALSE;
+    }
     if (!loaded)
         g_mutex_unlock(&cache->lock);
     return loaded != NULL;
@@ -493,6 +496,13 @@ touch(FsCache *cache, const char *zone, const char *folder_path, const char *nam
     return folder;
 }
 
+/* Not the zone itself, which stays known however large it is. */
+static gboolean
+is_named(gpointer name, gpointer entry, gpointer user_data)
+{
+    return *(const char *)name != '\0';
+}
+
 void
 fs_cache_put_entry(FsCache *cache, const char *zone, LakeLedgerEntry *entry)
 {
@@ -508,7 +518,7 @@ fs_cache_put_entry(FsCache *cache, const char *zone, LakeLedgerEntry *entry)
     if (folder->is_loaded && !folder->is_large &&
         g_hash_table_size(folder->entries) > FS_CACHE_FOLDER_MAX) {
         folder->is_large = TRUE;
-        g_hash_table_remove_all(folder->entries);
+        g_hash_table_foreach_remove(folder->entries, is_named, NULL);
     }
 }
 
@@ -540,9 +550,9 @@ fs_cache_forget_zone(FsCache *cache, const char *zone)
         if (!g_str_has_prefix(key, prefix))
             continue;
         g_hash_table_remove_all(folder->entries);
-        /* A reading that is under way began before the change: it must not be believed for
-         * long. */
+        /* A reading that is under way began before the change: whoever waits for it gets it,
+         * and nobody after that. */
         folder->is_loaded = FALSE;
-        folder->loaded_at_us = 0;
+        folder->is_outdated = folder->n_loading > 0;
     }
 }

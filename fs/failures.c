@@ -8,7 +8,7 @@ struct FsFailures {
     GMutex lock;  /* guards all below */
     GQueue lines; /* of char*, oldest first */
     guint64 n_ever;
-    GHashTable *refusals; /* "zone/path" → text */
+    GHashTable *refusals; /* "zone//path" → text: a zone may have slashes, a path no two */
     GQueue refusal_order; /* of keys, borrowed from refusals; oldest first */
 };
 
@@ -116,7 +116,7 @@ fs_failures_refuse(
     FsFailures *failures, const char *zone, const char *path, const GError *error)
 {
     const LakeErrorFacts *facts = lake_error_facts(error);
-    char *key = g_strconcat(zone, "/", path, NULL);
+    char *key = g_strconcat(zone, "//", path, NULL);
     gboolean has_hint = facts && facts->hint;
     char *text = g_strconcat(lake_error_class_name(error), ": ", error->message, "\n",
         has_hint ? "Hint: " : "", has_hint ? facts->hint : "", has_hint ? "\n" : "", NULL);
@@ -137,7 +137,7 @@ fs_failures_forgive(FsFailures *failures, const char *zone, const char *path)
     /* The way of every good close: no key is built where nothing was ever refused. */
     if (g_hash_table_size(failures->refusals) == 0)
         return FALSE;
-    g_autofree char *key = g_strconcat(zone, "/", path, NULL);
+    g_autofree char *key = g_strconcat(zone, "//", path, NULL);
     return forget_refusal(failures, key);
 }
 
@@ -148,15 +148,14 @@ fs_failures_reason(FsFailures *failures, const char *zone, const char *path)
 
     if (g_hash_table_size(failures->refusals) == 0)
         return NULL;
-    g_autofree char *key = g_strconcat(zone, "/", path, NULL);
+    g_autofree char *key = g_strconcat(zone, "//", path, NULL);
     return g_strdup(g_hash_table_lookup(failures->refusals, key));
 }
 
 GPtrArray *
 fs_failures_refused(FsFailures *failures, const char *zone, const char *folder)
 {
-    g_autofree char *prefix =
-        *folder ? g_strconcat(zone, "/", folder, "/", NULL) : g_strconcat(zone, "/", NULL);
+    g_autofree char *prefix = g_strconcat(zone, "//", folder, *folder ? "/" : "", NULL);
     GPtrArray *names = g_ptr_array_new_with_free_func(g_free);
     g_autoptr(GMutexLocker) locker = g_mutex_locker_new(&failures->lock);
 

@@ -8,8 +8,8 @@
 /* What a query can end in: the definition, its result in a form, or its text. */
 static const char *const query_suffixes[] = {".sql", ".json", ".jsonl", ".csv", ".sql.text"};
 
-gboolean
-fs_name_is_reserved(const char *name)
+static gboolean
+is_taken(const char *name)
 {
     static const char *const reserved[] = {"ingest", ".deeplake", ".", ".."};
 
@@ -26,10 +26,11 @@ char *
 fs_name_from_table(const char *table)
 {
     GString *name = g_string_new(NULL);
-    gboolean escapes_first = fs_name_is_reserved(table);
+    /* All bytes of the first character, so that the rest stays UTF-8. */
+    const char *plain = is_taken(table) ? g_utf8_next_char(table) : table;
 
     for (const char *byte = table; *byte; byte++)
-        if (*byte == '%' || *byte == '/' || (escapes_first && byte == table))
+        if (*byte == '%' || *byte == '/' || byte < plain)
             g_string_append_printf(name, "%%%02X", (guchar)*byte);
         else
             g_string_append_c(name, *byte);
@@ -50,6 +51,16 @@ decode(const char *name)
         g_string_append_c(table, low >= 0 ? (char)(high << 4 | low) : *byte);
     }
     return g_string_free(table, FALSE);
+}
+
+gboolean
+fs_name_is_reserved(const char *name)
+{
+    g_autofree char *table = *name == '%' ? decode(name) : NULL;
+    g_autofree char *escaped = table ? fs_name_from_table(table) : NULL;
+
+    /* "%71uery.sql" still ends in ".sql", and is how the table "query.sql" shows. */
+    return is_taken(name) && g_strcmp0(escaped, name) != 0;
 }
 
 char *

@@ -419,6 +419,7 @@ fs_handle_free(FsHandle *handle)
     g_clear_pointer(&handle->content, lake_spool_unref);
     g_clear_pointer(&handle->staged, lake_spool_unref);
     g_clear_error(&handle->at_end);
+    g_clear_error(&handle->write_error);
     g_free(handle);
 }
 

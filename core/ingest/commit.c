@@ -497,6 +497,17 @@ complete_entry(Transfer *transfer, GError **error)
     return result != NULL;
 }
 
+/* A test's way to lose the answer of a COMMIT. */
+static gboolean
+keep_answer(GError **error)
+{
+    if (!lake_fault("ingest-after-commit"))
+        return TRUE;
+    lake_error_set(error, LAKE_ERROR_CLASS_INGEST, LAKE_ERROR_OFFLINE,
+        "the answer was lost: a fault point was hit");
+    return FALSE;
+}
+
 static gboolean
 transfer_all(Transfer *transfer, GError **error)
 {
@@ -513,7 +524,8 @@ transfer_all(Transfer *transfer, GError **error)
     start_hashing(transfer);
     return copy_rows(transfer, error) && finish_hashing(transfer, error) &&
            complete_entry(transfer, error) && !lake_fault("ingest-before-commit") &&
-           lake_transaction_commit(transfer->transaction, transfer->cancellable, error);
+           lake_transaction_commit(transfer->transaction, transfer->cancellable, error) &&
+           keep_answer(error);
 }
 
 static gboolean
@@ -549,7 +561,7 @@ commit_some_way(LakeIngestCommit *commit, gboolean *ret_unchanged, GCancellable 
         if (!try_insert(commit, &is_done, cancellable, error))
             return FALSE;
         if (is_done)
-            return TRUE;
+            return keep_answer(error);
     }
     if (commit->entry->content_hash) {
         if (!try_unchanged(commit, &is_done, cancellable, error))

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "core/pg/pool.h"
 
-#define INTERACTIVE_TIMEOUT_US (20 * G_TIME_SPAN_SECOND)
+#define INTERACTIVE_TIMEOUT_US (10 * G_TIME_SPAN_SECOND)
 #define RETRY_PAUSE_US (200 * G_TIME_SPAN_MILLISECOND)
 /* Waiting for a connection looks at the cancellable this often. */
 #define WAIT_SLICE_US (100 * G_TIME_SPAN_MILLISECOND)

@@ -1,9 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "core/error.h"
+#include "core/fault.h"
 #include "fs/cache.h"
 #include "fs/caller.h"
 #include "fs/failures.h"
 #include "fs/node/inbox.h"
+#include "fs/xattr.h"
 #include <fcntl.h>
 #include <string.h>
 
@@ -192,6 +194,7 @@ commit_handle(FsHandle *handle, FsCall *call, GError **error)
         return TRUE;
     if (!ingest_spool(file, call, zone, path, handle->staged, error))
         return FALSE;
+    (void)lake_fault("inbox-before-reply");
     g_mutex_lock(&file->lock);
     has_newer = handle->is_dirty || file->staged != handle->staged;
     g_mutex_unlock(&file->lock);
@@ -356,9 +359,16 @@ file_write(FsHandle *handle, FsCall *call, gint64 offset, const void *data, gsiz
 {
     InboxFile *file = (InboxFile *)handle->node;
 
-    if (!lake_spool_write(handle->staged, offset, data, n_bytes, error))
-        return FALSE;
+    g_autoptr(GError) failure = NULL;
+    gboolean is_good = lake_spool_write(handle->staged, offset, data, n_bytes, &failure);
     g_autoptr(GMutexLocker) locker = g_mutex_locker_new(&file->lock);
+
+    if (!is_good) {
+        if (!handle->write_error)
+            handle->write_error = g_error_copy(failure);
+        g_propagate_error(error, g_steal_pointer(&failure));
+        return FALSE;
+    }
     handle->is_dirty = TRUE;
     handle->has_written = TRUE;
     if (handle->generation == file->generation) {
@@ -368,43 +378,57 @@ file_write(FsHandle *handle, FsCall *call, gint64 offset, const void *data, gsiz
     return TRUE;
 }
 
-/* The bytes of a copy that its writer never finished. */
+/* The bytes of a copy that was not finished: its writer was killed, or a write failed. */
 static gboolean
-refuse_killed(FsHandle *handle, int signal, GError **error)
+refuse_unfinished(FsHandle *handle, GError *reason, GError **error)
 {
     InboxFile *file = (InboxFile *)handle->node;
     g_autofree char *zone = NULL;
     g_autofree char *path = NULL;
-    g_autoptr(GError) failure = NULL;
+    g_autoptr(GError) failure = reason;
 
     g_mutex_lock(&file->lock);
     handle->is_dirty = FALSE;
     handle->is_empty_start = FALSE;
     g_mutex_unlock(&file->lock);
-    lake_error_set(&failure, LAKE_ERROR_CLASS_INGEST, LAKE_ERROR_CANCELLED,
-        "the writer was killed by signal %d before it closed the file; nothing was ingested",
-        signal);
     if (fs_inbox_locate(handle->node, &zone, &path, NULL) && !lake_ingest_is_temporary(path))
         fs_failures_refuse(handle->node->context->failures, zone, path, failure);
     g_propagate_error(error, g_steal_pointer(&failure));
     return FALSE;
 }
 
+static GError *
+why_unfinished(const FsHandle *handle, const FsCall *call)
+{
+    GError *reason = NULL;
+    int signal;
+
+    if (handle->write_error)
+        return g_error_copy(handle->write_error);
+    if (fs_caller_was_killed(call->pid, &signal))
+        lake_error_set(&reason, LAKE_ERROR_CLASS_INGEST, LAKE_ERROR_CANCELLED,
+            "the writer was killed by signal %d before it closed the file; nothing was ingested",
+            signal);
+    return reason;
+}
+
 static gboolean
 file_flush(FsHandle *handle, FsCall *call, GError **error)
 {
     InboxFile *file = (InboxFile *)handle->node;
+    gboolean has_news = handle->is_dirty || (handle->is_empty_start && !handle->has_written);
     gboolean is_live;
-    int signal;
+    GError *reason;
 
-    if (!handle->staged || (!handle->is_dirty && !handle->is_empty_start))
+    if (!handle->staged || (!has_news && !handle->write_error))
         return TRUE;
     /* A later one only marks: `( a; b ) > f` must not be ingested once a line. */
     gboolean is_verdict = handle->is_dirty && handle->n_flushed == 0;
     if (is_verdict && !fs_call_may_block(call))
         return FALSE;
-    if (fs_caller_was_killed(call->pid, &signal))
-        return refuse_killed(handle, signal, error);
+    reason = why_unfinished(handle, call);
+    if (reason)
+        return refuse_unfinished(handle, reason, error);
     if (!is_verdict)
         return TRUE;
 
@@ -443,7 +467,7 @@ file_release(FsHandle *handle, FsCall *call, GError **error)
     if (!handle->staged)
         return TRUE;
     g_mutex_lock(&file->lock);
-    must_commit = handle->generation == file->generation &&
+    must_commit = handle->generation == file->generation && !handle->write_error &&
                   (handle->is_dirty || (handle->is_empty_start && !handle->has_written));
     g_mutex_unlock(&file->lock);
     if (must_commit && !fs_call_may_block(call))
@@ -614,6 +638,37 @@ file_change(
     return store_attributes(node, call, zone, changed, error);
 }
 
+static const char *const own_xattrs[] = {
+    "user.deeplake.file_id", "user.deeplake.rows", "user.deeplake.kind"};
+
+/* What the ledger knows of a file, readable as attributes of it. */
+static char *
+with_own_xattrs(const LakeLedgerEntry *entry)
+{
+    g_autofree char *n_rows = g_strdup_printf("%" G_GINT64_FORMAT, entry->n_rows);
+    const char *const values[] = {entry->file_id, n_rows, entry->kind};
+    g_autofree char *json = g_strdup(entry->xattrs);
+
+    for (gsize i = 0; i < G_N_ELEMENTS(own_xattrs); i++) {
+        g_autofree char *former = json;
+        json = fs_xattr_with(former, own_xattrs[i], values[i], strlen(values[i]));
+    }
+    return g_steal_pointer(&json);
+}
+
+/* A copy that brings them along must not fail, but they are not kept. */
+static char *
+without_own_xattrs(const char *xattrs)
+{
+    g_autofree char *json = g_strdup(xattrs);
+
+    for (gsize i = 0; i < G_N_ELEMENTS(own_xattrs); i++) {
+        g_autofree char *former = json;
+        json = fs_xattr_with(former, own_xattrs[i], NULL, 0);
+    }
+    return g_steal_pointer(&json);
+}
+
 static char *
 file_xattrs(FsNode *node, FsCall *call, GError **error)
 {
@@ -628,7 +683,7 @@ file_xattrs(FsNode *node, FsCall *call, GError **error)
     if (is_unsaved)
         return xattrs;
     entry = find_entry(node, call, &zone, error);
-    return entry ? g_strdup(entry->xattrs) : NULL;
+    return entry ? with_own_xattrs(entry) : NULL;
 }
 
 static gboolean
@@ -638,11 +693,13 @@ file_set_xattrs(FsNode *node, FsCall *call, const char *xattrs, GError **error)
     g_autofree char *zone = NULL;
     g_autoptr(LakeLedgerEntry) entry = NULL;
 
+    g_autofree char *kept = without_own_xattrs(xattrs);
+
     g_mutex_lock(&file->lock);
     gboolean is_unsaved = file->is_unsaved;
     if (is_unsaved) {
         g_free(file->xattrs);
-        file->xattrs = g_strdup(xattrs);
+        file->xattrs = g_strdup(kept);
     }
     g_mutex_unlock(&file->lock);
     if (is_unsaved)
@@ -652,7 +709,7 @@ file_set_xattrs(FsNode *node, FsCall *call, const char *xattrs, GError **error)
         return FALSE;
     g_autoptr(LakeLedgerEntry) changed = lake_ledger_entry_copy(entry);
     g_free(changed->xattrs);
-    changed->xattrs = g_strdup(xattrs);
+    changed->xattrs = g_strdup(kept);
     return store_attributes(node, call, zone, changed, error);
 }
 

@@ -47,7 +47,8 @@ G_DEFINE_AUTO_CLEANUP_CLEAR_FUNC(Place, place_clear)
 gboolean
 fs_query_is_name(const char *name)
 {
-    return g_str_has_suffix(name, ".sql") && strlen(name) > strlen(".sql");
+    /* A leading '%' is how tables of such names are written. */
+    return g_str_has_suffix(name, ".sql") && strlen(name) > strlen(".sql") && *name != '%';
 }
 
 /* The saved query that a file name belongs to ("a.jsonl" → "a.sql"), and its form. */
@@ -58,7 +59,7 @@ saved_name(const char *name, gsize *ret_form)
         gsize n_suffix = strlen(forms[i].suffix);
         gsize n_name = strlen(name);
 
-        if (n_name > n_suffix && g_str_has_suffix(name, forms[i].suffix)) {
+        if (n_name > n_suffix && *name != '%' && g_str_has_suffix(name, forms[i].suffix)) {
             *ret_form = i;
             g_autofree char *stem = g_strndup(name, n_name - n_suffix);
             return g_strconcat(stem, ".sql", NULL);
@@ -471,8 +472,7 @@ fs_query_create(FsNode *folder, FsCall *call, const char *name, int flags, GErro
 }
 
 static gboolean
-query_write(FsHandle *handle, FsCall *call, gint64 offset, const void *data, gsize n_bytes,
-    GError **error)
+stage(FsHandle *handle, gint64 offset, const void *data, gsize n_bytes, GError **error)
 {
     if (offset + (gint64)n_bytes > LAKE_QUERY_MAX_BYTES) {
         lake_error_set(error, LAKE_ERROR_CLASS_GENERAL, LAKE_ERROR_TOO_BIG,
@@ -481,9 +481,24 @@ query_write(FsHandle *handle, FsCall *call, gint64 offset, const void *data, gsi
     }
     if (!lake_spool_write(handle->staged, offset, data, n_bytes, error))
         return FALSE;
+    return TRUE;
+}
+
+static gboolean
+query_write(FsHandle *handle, FsCall *call, gint64 offset, const void *data, gsize n_bytes,
+    GError **error)
+{
+    g_autoptr(GError) failure = NULL;
+
     handle->is_dirty = TRUE;
     handle->has_written = TRUE;
-    return TRUE;
+    if (stage(handle, offset, data, n_bytes, &failure))
+        return TRUE;
+    /* The beginning of a statement can be one by itself: it must not be run. */
+    if (!handle->write_error)
+        handle->write_error = g_error_copy(failure);
+    g_propagate_error(error, g_steal_pointer(&failure));
+    return FALSE;
 }
 
 static gboolean
@@ -544,6 +559,10 @@ query_flush(FsHandle *handle, FsCall *call, GError **error)
 {
     if (!handle->staged || !handle->is_dirty || handle->has_read)
         return TRUE;
+    if (handle->write_error) {
+        g_propagate_error(error, g_error_copy(handle->write_error));
+        return FALSE;
+    }
     if (!fs_call_may_block(call))
         return FALSE;
     /* A child that inherited the file and leaves first: `{ a; b; } > query.sql`. Half a
@@ -569,7 +588,7 @@ query_release(FsHandle *handle, FsCall *call, GError **error)
 {
     g_auto(Place) place = {0};
 
-    if (!handle->staged || handle->has_read)
+    if (!handle->staged || handle->has_read || handle->write_error)
         return TRUE;
     if (!handle->is_dirty && (handle->has_written || !handle->is_empty_start))
         return TRUE;

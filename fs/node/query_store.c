@@ -146,22 +146,27 @@ fs_query_store_rename(const char *queries_dir, const char *table, const char *na
     return TRUE;
 }
 
-void
-fs_query_store_move_table(const char *queries_dir, const char *table, const char *new_table)
+static void
+remove_folder(const char *folder)
 {
-    g_autofree char *folder = folder_path(queries_dir, table);
-    g_autofree char *new_folder = new_table ? folder_path(queries_dir, new_table) : NULL;
-    g_autoptr(GDir) dir = NULL;
+    g_autoptr(GDir) dir = g_dir_open(folder, 0, NULL);
     const char *name;
 
-    if (new_folder) {
-        (void)g_rename(folder, new_folder);
-        return;
-    }
-    dir = g_dir_open(folder, 0, NULL);
     while (dir && (name = g_dir_read_name(dir))) {
         g_autofree char *path = g_build_filename(folder, name, NULL);
         (void)g_unlink(path);
     }
     (void)g_rmdir(folder);
+}
+
+void
+fs_query_store_move_table(const char *queries_dir, const char *table, const char *new_table)
+{
+    g_autofree char *folder = folder_path(queries_dir, table);
+    g_autofree char *new_folder = new_table ? folder_path(queries_dir, new_table) : NULL;
+
+    /* Of a table that another client dropped queries may be left. */
+    remove_folder(new_folder ? new_folder : folder);
+    if (new_folder)
+        (void)g_rename(folder, new_folder);
 }

@@ -84,7 +84,7 @@ static FsNode *
 table_lookup(FsNode *folder, FsCall *call, const char *name, GError **error)
 {
     if (strcmp(name, "info.json") == 0)
-        return fs_document_child(folder, name, render_info, FALSE);
+        return fs_document_child(folder, name, render_info, TRUE);
     if (strcmp(name, "schema.json") == 0)
         return fs_document_child(folder, name, render_schema, FALSE);
     return fs_query_lookup(folder, name, error);

@@ -53,7 +53,6 @@ record_failure(Batch *batch, const MountFile *file, const GError *error)
     g_strchomp(text);
 
     g_mutex_lock(&batch->mutex);
-    gboolean is_shown = !batch->has_given_up;
     batch->exit_status = MAX(batch->exit_status, status);
     /* Without a server, or room, each further file would only wait and then fail the same way.
      */
@@ -63,8 +62,7 @@ record_failure(Batch *batch, const MountFile *file, const GError *error)
         batch->has_given_up = TRUE;
     g_mutex_unlock(&batch->mutex);
 
-    if (is_shown)
-        mount_progress_print(batch->progress, text);
+    mount_progress_print(batch->progress, text);
 }
 
 static void

@@ -69,11 +69,12 @@ test_phases(void)
 
     g_assert_cmpstr(text_of(lines->pdata[0], "path"), ==, "docs/going.md");
     g_assert_cmpstr(text_of(lines->pdata[0], "phase"), ==, "running");
-    g_assert_true(is_null(lines->pdata[0], "kind"));
+    g_assert_cmpstr(text_of(lines->pdata[0], "kind"), ==, "text");
     g_assert_true(is_null(lines->pdata[0], "total"));
     g_assert_true(is_null(lines->pdata[0], "error"));
 
     g_assert_cmpstr(text_of(lines->pdata[1], "path"), ==, "docs/x.bin");
+    g_assert_cmpstr(text_of(lines->pdata[1], "kind"), ==, "other");
     g_assert_cmpstr(text_of(lines->pdata[1], "phase"), ==, "failed");
     g_assert_cmpstr(text_of(lines->pdata[1], "error"), ==, "broken\n\xef\xbf\xbd");
 

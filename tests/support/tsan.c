@@ -33,6 +33,11 @@ typedef struct {
     gboolean (*once_init_enter)(volatile void *location);
     void (*once_init_leave)(volatile void *location, gsize result);
     gboolean (*atomic_ref_count_dec)(gatomicrefcount *count);
+    void (*atomic_rc_box_release_full)(gpointer box, GDestroyNotify clear);
+    GThreadPool *(*thread_pool_new)(
+        GFunc work, gpointer user_data, gint n_threads, gboolean is_exclusive, GError **error);
+    gboolean (*thread_pool_push)(GThreadPool *pool, gpointer task, GError **error);
+    void (*thread_pool_free)(GThreadPool *pool, gboolean is_immediate, gboolean waits);
 } Functions;
 
 /* ISO C has no cast from dlsym's object pointer to a function's. */
@@ -64,6 +69,10 @@ real(void)
     find(&functions.cond_wait_until, "g_cond_wait_until");
     find(&functions.once_init_enter, "g_once_init_enter");
     find(&functions.once_init_leave, "g_once_init_leave");
+    find(&functions.atomic_rc_box_release_full, "g_atomic_rc_box_release_full");
+    find(&functions.thread_pool_new, "g_thread_pool_new");
+    find(&functions.thread_pool_push, "g_thread_pool_push");
+    find(&functions.thread_pool_free, "g_thread_pool_free");
     find(&functions.atomic_ref_count_dec, "g_atomic_ref_count_dec");
     return &functions;
 }
@@ -149,6 +158,79 @@ g_atomic_ref_count_dec(gatomicrefcount *count)
     if (is_last)
         __tsan_acquire(count);
     return is_last;
+}
+
+static _Thread_local GDestroyNotify clear_box;
+
+static void
+clear_acquired(gpointer box)
+{
+    GDestroyNotify clear = clear_box;
+
+    __tsan_acquire(box);
+    clear(box);
+}
+
+void
+g_atomic_rc_box_release_full(gpointer box, GDestroyNotify clear)
+{
+    __tsan_release(box);
+    clear_box = clear;
+    real()->atomic_rc_box_release_full(box, clear_acquired);
+}
+
+/* A worker has seen all that came before the push of its task, and who waits for the end of a
+ * pool all that workers did. */
+typedef struct {
+    GFunc work;
+    gpointer user_data;
+} Pool;
+
+static char done; /* an address to tell the sanitizer */
+
+static void
+work_in_order(gpointer task, gpointer user_data)
+{
+    const Pool *pool = user_data;
+
+    __tsan_acquire(task);
+    pool->work(task, pool->user_data);
+    __tsan_release(&done);
+}
+
+GThreadPool *
+g_thread_pool_new(
+    GFunc work, gpointer user_data, gint n_threads, gboolean is_exclusive, GError **error)
+{
+    Pool *pool = g_new(Pool, 1); /* never freed: nothing tells when its last worker has gone */
+
+    *pool = (Pool){work, user_data};
+    return real()->thread_pool_new(work_in_order, pool, n_threads, is_exclusive, error);
+}
+
+gboolean
+g_thread_pool_push(GThreadPool *pool, gpointer task, GError **error)
+{
+    __tsan_release(task);
+    return real()->thread_pool_push(pool, task, error);
+}
+
+void
+g_thread_pool_free(GThreadPool *pool, gboolean is_immediate, gboolean waits)
+{
+    real()->thread_pool_free(pool, is_immediate, waits);
+    if (waits)
+        __tsan_acquire(&done);
+}
+
+/* The queue of a pool, too, lies behind a mutex inside GLib: its links are allocated by who
+ * pushes and freed by a worker. */
+const char *__tsan_default_suppressions(void);
+
+const char *
+__tsan_default_suppressions(void)
+{
+    return "race:^g_queue_pop_tail$\n";
 }
 
 #endif

@@ -6,8 +6,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define N_ENTRY_COLUMNS 14
-
 typedef struct {
     char *zone, *folder, *name;
     gint64 size_bytes; /* -1: a folder */
@@ -54,27 +52,33 @@ parameter(const LakeStatement *statement, guint index)
     return g_array_index(statement->parameters, LakeParameter, index).text;
 }
 
-/* Texts that a result borrows until it is made. */
-static const char *
-keep(GPtrArray *owned, char *text)
-{
-    g_ptr_array_add(owned, text);
-    return text;
-}
-
-static void
-add_row(GPtrArray *values, GPtrArray *owned, const Stored *stored)
+/* A column of the ledger by its name; caller frees. */
+static char *
+value_of(const Stored *stored, const char *column)
 {
     gboolean is_folder = stored->size_bytes < 0;
-    const char *row[N_ENTRY_COLUMNS] = {
-        *stored->folder ? keep(owned, g_strconcat(stored->folder, "/", stored->name, NULL))
-                        : stored->name,
-        stored->name, is_folder ? "folder" : "text", is_folder ? NULL : "id",
-        keep(owned, g_strdup_printf("%" G_GINT64_FORMAT, MAX(stored->size_bytes, 0))), "0",
-        "33188", "0", "0", NULL, "0", NULL, NULL, NULL};
 
-    for (guint i = 0; i < N_ENTRY_COLUMNS; i++)
-        g_ptr_array_add(values, (gpointer)row[i]);
+    if (strcmp(column, "path") == 0)
+        return g_strconcat(stored->folder, *stored->folder ? "/" : "", stored->name, NULL);
+    if (strcmp(column, "kind") == 0)
+        return g_strdup(is_folder ? "folder" : "text");
+    if (strcmp(column, "file_id") == 0)
+        return is_folder ? NULL : g_strdup("id");
+    if (strcmp(column, "size_bytes") == 0)
+        return g_strdup_printf("%" G_GINT64_FORMAT, MAX(stored->size_bytes, 0));
+    return NULL;
+}
+
+/* Names between SELECT and FROM; caller frees. */
+static GStrv
+get_columns(const char *sql)
+{
+    const char *list = sql + strlen("SELECT ");
+    const char *end = strstr(list, " FROM ");
+
+    g_assert_nonnull(end);
+    g_autofree char *names = g_strndup(list, (gsize)(end - list));
+    return g_strsplit(names, ", ", -1);
 }
 
 /* With the lock held. Entries of the statement's zone and folder: one name, or those after one.
@@ -82,22 +86,24 @@ add_row(GPtrArray *values, GPtrArray *owned, const Stored *stored)
 static LakeResult *
 answer_entries(CannedServer *server, const LakeStatement *statement, gboolean is_listing)
 {
-    g_autoptr(GPtrArray) values = g_ptr_array_new();
-    g_autoptr(GPtrArray) owned = g_ptr_array_new_with_free_func(g_free);
+    g_autoptr(GPtrArray) values = g_ptr_array_new_with_free_func(g_free);
+    g_auto(GStrv) columns = get_columns(statement->sql);
+    guint n_columns = g_strv_length(columns);
     const char *name = parameter(statement, 2);
     guint limit = is_listing ? (guint)atoi(parameter(statement, 3)) : 1;
 
     g_ptr_array_sort(server->entries, compare_stored);
-    for (guint i = 0; i < server->entries->len && values->len < limit * N_ENTRY_COLUMNS; i++) {
+    for (guint i = 0; i < server->entries->len && values->len < limit * n_columns; i++) {
         const Stored *stored = server->entries->pdata[i];
         int order = strcmp(stored->name, name);
 
         if (strcmp(stored->zone, parameter(statement, 0)) == 0 &&
             strcmp(stored->folder, parameter(statement, 1)) == 0 &&
             (is_listing ? order > 0 : order == 0))
-            add_row(values, owned, stored);
+            for (guint column = 0; column < n_columns; column++)
+                g_ptr_array_add(values, value_of(stored, columns[column]));
     }
-    return make_result(N_ENTRY_COLUMNS, values->pdata, values->len);
+    return make_result(n_columns, values->pdata, values->len);
 }
 
 /* With the lock held. */
