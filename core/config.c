@@ -45,8 +45,8 @@ static const LakeConfigSetting settings[] = {
         "characters that a chunk repeats of the one before", FIELD(chunk_overlap)},
     {"ro", LAKE_CONFIG_FLAG, NULL, NULL, NULL, "change nothing", FIELD(read_only)},
     {"no_drop", LAKE_CONFIG_FLAG, NULL, NULL, NULL, "refuse rmdir of a table", FIELD(no_drop)},
-    {"no_xattrs", LAKE_CONFIG_FLAG, NULL, NULL, NULL,
-        "keep no user.* attributes; faster ls -l", FIELD(no_xattrs)},
+    {"no_xattrs", LAKE_CONFIG_FLAG, NULL, NULL, NULL, "keep no user.* attributes; faster ls -l",
+        FIELD(no_xattrs)},
 };
 
 typedef struct {

@@ -318,8 +318,8 @@ explain(GError **failure)
 
     if (!facts || !facts->sqlstate || !facts->message)
         return;
-    /* A table that the statement names and that is missing, or there already, is a mistake in the
-     * statement: the file that holds it exists. */
+    /* A table that the statement names and that is missing, or there already, is a mistake in
+     * the statement: the file that holds it exists. */
     if (g_error_matches(*failure, LAKE_ERROR, LAKE_ERROR_NOT_FOUND) ||
         g_error_matches(*failure, LAKE_ERROR, LAKE_ERROR_EXISTS))
         (*failure)->code = LAKE_ERROR_BAD_INPUT;

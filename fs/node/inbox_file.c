@@ -407,7 +407,8 @@ why_unfinished(const FsHandle *handle, const FsCall *call)
         return g_error_copy(handle->write_error);
     if (fs_caller_was_killed(call->pid, &signal))
         lake_error_set(&reason, LAKE_ERROR_CLASS_INGEST, LAKE_ERROR_CANCELLED,
-            "the writer was killed by signal %d before it closed the file; nothing was ingested",
+            "the writer was killed by signal %d before it closed the file; nothing was "
+            "ingested",
             signal);
     return reason;
 }

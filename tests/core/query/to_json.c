@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "core/query.h"
 #include "core/query/to_json.h"
+#include "core/query.h"
 
 #include "core/error.h"
 
