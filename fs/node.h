@@ -144,7 +144,6 @@ struct FsHandle {
      * the file open, of an ingested file's under that file's lock. */
     gboolean is_dirty;       /* bytes that no flush has dealt with yet */
     GError *write_error;     /* of a write that failed: what is staged is not what was meant */
-    gboolean wants_sync;     /* fsync came before the rows: flush the log after them */
     gboolean has_written;    /* ever */
     gboolean is_empty_start; /* created or truncated: counts even if nothing is written */
     guint n_flushed;         /* verdicts given */

@@ -573,14 +573,36 @@ commit_some_way(LakeIngestCommit *commit, gboolean *ret_unchanged, GCancellable 
     return run_transaction(commit, cancellable, error);
 }
 
-/* Whether the commit whose answer was lost happened; FALSE when that cannot be found out. */
+/* Whose rows the path has. The server may still be at the commit in question: claiming the entry
+ * waits until whoever has it is done, and nothing is kept of the claim. */
 static gboolean
-did_happen(const LakeIngestCommit *commit, GCancellable *cancellable)
+ask_ledger(LakeIngestCommit *commit, char **ret_present_id, GCancellable *cancellable,
+    GError **error)
 {
-    g_autoptr(LakeLedgerEntry) found = lake_ledger_find(
-        commit->catalog, commit->file->table, commit->entry->path, cancellable, NULL);
+    g_auto(Transfer) transfer = {.commit = commit, .cancellable = cancellable};
 
-    return found && g_strcmp0(found->file_id, commit->entry->file_id) == 0;
+    transfer.transaction = lake_transport_begin(
+        lake_catalog_transport(commit->catalog), LAKE_TRANSPORT_BULK, cancellable, error);
+    return transfer.transaction && claim_entry(&transfer, ret_present_id, error);
+}
+
+/* Whether the commit whose answer was lost happened. What cut one line has often cut the others of
+ * the pool too, which shows only when they are used: so it is asked more than once. FALSE when the
+ * server stays away. */
+static gboolean
+did_happen(LakeIngestCommit *commit, GCancellable *cancellable)
+{
+    for (int attempt = 1; attempt <= ATTEMPTS_MAX; attempt++) {
+        g_autofree char *present_id = NULL;
+        g_autoptr(GError) failure = NULL;
+
+        if (ask_ledger(commit, &present_id, cancellable, &failure))
+            return g_strcmp0(present_id, commit->entry->file_id) == 0;
+        if (!g_error_matches(failure, LAKE_ERROR, LAKE_ERROR_OFFLINE))
+            return FALSE;
+        g_usleep((gulong)attempt * 100000);
+    }
+    return FALSE;
 }
 
 gboolean

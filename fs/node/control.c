@@ -39,6 +39,7 @@ static const char readme[] =
     "\n"
     "Here in .deeplake\n"
     "  status.json                     workspace, server, connections, work in progress\n"
+    "  ingest.jsonl                    files being ingested, and the last 100 that were\n"
     "  errors.jsonl                    the last 1000 failures, with reason and hint\n"
     "  wait                            reading it returns when all is committed and durable\n";
 
@@ -88,6 +89,12 @@ render_errors(FsNode *document, FsCall *call, GError **error)
 }
 
 static char *
+render_ingests(FsNode *document, FsCall *call, GError **error)
+{
+    return lake_jobs_to_jsonl(lake_workspace_jobs(document->context->workspace));
+}
+
+static char *
 render_wait(FsNode *document, FsCall *call, GError **error)
 {
     LakeWorkspace *workspace = document->context->workspace;
@@ -110,6 +117,7 @@ static const struct {
 } documents[] = {
     {"README", render_readme, FALSE},
     {"errors.jsonl", render_errors, FALSE},
+    {"ingest.jsonl", render_ingests, FALSE},
     {"status.json", render_status, FALSE},
     {"wait", render_wait, TRUE},
 };

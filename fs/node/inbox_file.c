@@ -200,8 +200,7 @@ commit_handle(FsHandle *handle, FsCall *call, GError **error)
     g_mutex_unlock(&file->lock);
     if (!has_newer)
         become_saved(file);
-    return !handle->wants_sync ||
-           lake_workspace_sync(handle->node->context->workspace, call->cancellable, error);
+    return TRUE;
 }
 
 /* --- opening --- */
@@ -378,6 +377,22 @@ file_write(FsHandle *handle, FsCall *call, gint64 offset, const void *data, gsiz
     return TRUE;
 }
 
+/* After a verdict of no, the name is at once what it was before: whoever comes next creates it
+ * anew.
+ */
+static void
+give_up(FsHandle *handle)
+{
+    InboxFile *file = (InboxFile *)handle->node;
+    gboolean is_own;
+
+    g_mutex_lock(&file->lock);
+    is_own = file->staged == handle->staged && !handle->is_dirty;
+    g_mutex_unlock(&file->lock);
+    if (is_own)
+        become_saved(file);
+}
+
 /* The bytes of a copy that was not finished: its writer was killed, or a write failed. */
 static gboolean
 refuse_unfinished(FsHandle *handle, GError *reason, GError **error)
@@ -393,6 +408,7 @@ refuse_unfinished(FsHandle *handle, GError *reason, GError **error)
     g_mutex_unlock(&file->lock);
     if (fs_inbox_locate(handle->node, &zone, &path, NULL) && !lake_ingest_is_temporary(path))
         fs_failures_refuse(handle->node->context->failures, zone, path, failure);
+    give_up(handle);
     g_propagate_error(error, g_steal_pointer(&failure));
     return FALSE;
 }
@@ -438,7 +454,10 @@ file_flush(FsHandle *handle, FsCall *call, GError **error)
     handle->is_dirty = FALSE;
     handle->n_flushed++;
     g_mutex_unlock(&file->lock);
-    return !is_live || commit_handle(handle, call, error);
+    if (!is_live || commit_handle(handle, call, error))
+        return TRUE;
+    give_up(handle);
+    return FALSE;
 }
 
 /* After the last writer of a file without a temporary name, nothing stays unsaved. */
@@ -482,16 +501,23 @@ file_release(FsHandle *handle, FsCall *call, GError **error)
     return is_good;
 }
 
+/* What was written becomes rows now: they must survive a power failure from here on. */
 static gboolean
 file_sync(FsHandle *handle, FsCall *call, GError **error)
 {
+    InboxFile *file = (InboxFile *)handle->node;
+    gboolean must_commit;
+
     if (!fs_call_may_block(call))
         return FALSE;
-    if (handle->is_dirty) {
-        /* The rows come with the close that follows. */
-        handle->wants_sync = TRUE;
-        return TRUE;
-    }
+    if (handle->write_error)
+        return refuse_unfinished(handle, g_error_copy(handle->write_error), error);
+    g_mutex_lock(&file->lock);
+    must_commit = handle->is_dirty && handle->generation == file->generation;
+    handle->is_dirty = FALSE;
+    g_mutex_unlock(&file->lock);
+    if (must_commit && !commit_handle(handle, call, error))
+        return FALSE;
     return lake_workspace_sync(handle->node->context->workspace, call->cancellable, error);
 }
 
