@@ -618,6 +618,8 @@ lake_ingest_commit(LakeIngestCommit *commit, gboolean *ret_unchanged, GCancellab
         if (g_error_matches(failure, LAKE_ERROR, LAKE_ERROR_OFFLINE) &&
             did_happen(commit, cancellable))
             return TRUE;
+        if (failure && g_error_matches(failure, LAKE_ERROR, LAKE_ERROR_OFFLINE))
+            lake_error_hint(failure, "copy it again when the server answers; that never doubles");
         if (!may_try_again(commit, failure, attempt)) {
             if (failure)
                 g_propagate_error(error, g_steal_pointer(&failure));
