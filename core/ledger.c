@@ -143,13 +143,19 @@ run(LakeCatalog *catalog, LakeStatement *statement, GCancellable *cancellable, G
         statement, cancellable, error);
 }
 
+static gboolean
+has_sqlstate(const GError *error, const char *sqlstate)
+{
+    const LakeErrorFacts *facts = error ? lake_error_facts(error) : NULL;
+
+    return facts && g_strcmp0(facts->sqlstate, sqlstate) == 0;
+}
+
 /* A read-only mount may meet a workspace that nobody ever ingested into. */
 static gboolean
 is_missing_ledger(const GError *error)
 {
-    const LakeErrorFacts *facts = lake_error_facts(error);
-
-    return facts && g_strcmp0(facts->sqlstate, "42P01") == 0;
+    return has_sqlstate(error, "42P01");
 }
 
 /* An entry with rows counts only while its table is there: others may have dropped it by SQL.
@@ -176,6 +182,7 @@ lake_ledger_list(LakeCatalog *catalog, const char *table, const char *folder, co
     lake_statement_add_text(statement, after ? after : "");
     lake_statement_add_int64(statement, limit);
     statement->is_prepared = TRUE;
+    statement->is_repeatable = TRUE;
     g_autoptr(LakeResult) result = run(catalog, statement, cancellable, &failure);
     if (!result && is_missing_ledger(failure))
         return g_ptr_array_new_with_free_func((GDestroyNotify)lake_ledger_entry_unref);
@@ -208,6 +215,7 @@ lake_ledger_find(LakeCatalog *catalog, const char *table, const char *path,
         "SELECT " ENTRY_COLUMNS
         " FROM %s WHERE table_name = $1 AND folder = $2 AND name = $3" HAS_ITS_TABLE,
         lake_catalog_ledger(catalog));
+    statement->is_repeatable = TRUE;
     g_autoptr(LakeResult) result = run(catalog, statement, cancellable, &failure);
 
     if (!result && !is_missing_ledger(failure)) {
@@ -230,10 +238,12 @@ lake_ledger_zones(LakeCatalog *catalog, GCancellable *cancellable, GError **erro
         "SELECT table_name FROM %s WHERE folder = '' AND name = '' ORDER BY table_name",
         lake_catalog_ledger(catalog));
     statement->is_prepared = TRUE;
+    statement->is_repeatable = TRUE;
     g_autoptr(LakeResult) result = run(catalog, statement, cancellable, &failure);
     GPtrArray *zones;
 
-    if (!result && !is_missing_ledger(failure)) {
+    /* A role that may read the tables and not the ledger still sees the tables. */
+    if (!result && !is_missing_ledger(failure) && !has_sqlstate(failure, "42501")) {
         g_propagate_prefixed_error(
             error, g_steal_pointer(&failure), "listing the drop zones: ");
         return NULL;
@@ -300,6 +310,7 @@ lake_ledger_set_attributes(LakeCatalog *catalog, const char *table, const char *
 
     add_attributes(statement, attributes);
     lake_statement_add_text(statement, xattrs);
+    statement->is_repeatable = TRUE;
     g_autoptr(LakeResult) result = run(catalog, statement, cancellable, error);
     if (!result)
         return FALSE;
@@ -353,8 +364,8 @@ lake_ledger_remove_file(LakeCatalog *catalog, const char *table, const char *pat
     g_autoptr(LakeResult) result = lake_transport_run_all(
         transport, LAKE_TRANSPORT_BULK, all, G_N_ELEMENTS(all), cancellable, &failure);
 
-    /* An empty file may have been entered before any row made the table. */
-    if (!result && is_missing_ledger(failure)) {
+    /* An empty file may have been entered before any row made the table, or its column. */
+    if (!result && (has_sqlstate(failure, "42P01") || has_sqlstate(failure, "42703"))) {
         g_clear_error(&failure);
         result =
             lake_transport_run(transport, LAKE_TRANSPORT_BULK, entry, cancellable, &failure);

@@ -27,6 +27,9 @@ typedef struct {
     char *sql;
     GArray *parameters;   /* of LakeParameter; $1 is the first */
     gboolean is_prepared; /* worth keeping on the connection: the text comes again and again */
+    /* Reads only, or does the same when it is run twice: so it is run again when the line was
+     * lost. */
+    gboolean is_repeatable;
 } LakeStatement;
 
 LakeStatement *lake_statement_new(const char *sql);

@@ -188,6 +188,7 @@ lake_workspace_sync(LakeWorkspace *workspace, GCancellable *cancellable, GError 
     if (workspace->config->read_only)
         return TRUE;
     statement->is_prepared = TRUE;
+    statement->is_repeatable = TRUE;
     g_autoptr(LakeResult) result = lake_transport_run(
         workspace->transport, LAKE_TRANSPORT_INTERACTIVE, statement, cancellable, error);
     if (!result)

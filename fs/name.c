@@ -5,9 +5,6 @@
 #include "core/error.h"
 #include <string.h>
 
-/* What a query can end in: the definition, its result in a form, or its text. */
-static const char *const query_suffixes[] = {".sql", ".json", ".jsonl", ".csv", ".sql.text"};
-
 static gboolean
 is_taken(const char *name)
 {
@@ -16,10 +13,7 @@ is_taken(const char *name)
     for (gsize i = 0; i < G_N_ELEMENTS(reserved); i++)
         if (strcmp(name, reserved[i]) == 0)
             return TRUE;
-    for (gsize i = 0; i < G_N_ELEMENTS(query_suffixes); i++)
-        if (g_str_has_suffix(name, query_suffixes[i]))
-            return TRUE;
-    return FALSE;
+    return g_str_has_suffix(name, ".sql");
 }
 
 char *

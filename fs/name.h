@@ -4,8 +4,8 @@
 /* fs/name.h: table names ↔ file names at the root and in ingest/. Reversible, pure; any thread.
  *
  * A table's file name is its exact name, but '%' is %25 and '/' is %2F; and where the name is
- * taken ("ingest", "query.sql", ".deeplake", ".", "..", or one that ends in ".sql" and the
- * like) all bytes of its first character are percent-encoded as well.
+ * taken ("ingest", ".deeplake", ".", "..", or one that ends in ".sql") all bytes of its first
+ * character are percent-encoded as well.
  */
 
 #include <glib.h>

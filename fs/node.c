@@ -283,6 +283,33 @@ fs_node_pinned_children(FsNode *folder)
     return pinned;
 }
 
+/* With the tree lock held. */
+static void
+collect_pinned(FsNode *folder, GPtrArray *pinned)
+{
+    GHashTableIter iterator;
+    gpointer child;
+
+    if (!folder->children)
+        return;
+    g_hash_table_iter_init(&iterator, folder->children);
+    while (g_hash_table_iter_next(&iterator, NULL, &child)) {
+        if (((FsNode *)child)->is_pinned)
+            g_ptr_array_add(pinned, fs_node_ref(child));
+        collect_pinned(child, pinned);
+    }
+}
+
+GPtrArray *
+fs_node_pinned_below(FsNode *folder)
+{
+    GPtrArray *pinned = g_ptr_array_new_with_free_func((GDestroyNotify)fs_node_unref);
+    g_autoptr(GMutexLocker) locker = g_mutex_locker_new(&folder->context->tree_lock);
+
+    collect_pinned(folder, pinned);
+    return pinned;
+}
+
 FsNode *
 fs_node_dup_parent(FsNode *node)
 {

@@ -179,6 +179,8 @@ void fs_node_move(FsNode *folder, const char *name, FsNode *new_folder, const ch
 void fs_node_pin(FsNode *node, gboolean is_pinned);
 /* Children of folder that are pinned, with references. Of FsNode. */
 GPtrArray *fs_node_pinned_children(FsNode *folder);
+/* As that, and with what lies deeper. */
+GPtrArray *fs_node_pinned_below(FsNode *folder);
 FsNode *fs_node_dup_parent(FsNode *node);
 gboolean fs_node_is_placed(FsNode *node);
 

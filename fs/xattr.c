@@ -62,8 +62,13 @@ fs_xattr_names(const char *json)
     GByteArray *names = g_byte_array_new();
     const cJSON *item;
 
-    cJSON_ArrayForEach(item, object) g_byte_array_append(
-        names, (const guint8 *)item->string, (guint)strlen(item->string) + 1);
+    /* What deeplakefs tells by itself is found, not listed: rsync -X would send it for ever. */
+    cJSON_ArrayForEach(item, object)
+    {
+        if (!g_str_has_prefix(item->string, "user.deeplake."))
+            g_byte_array_append(
+                names, (const guint8 *)item->string, (guint)strlen(item->string) + 1);
+    }
     cJSON_Delete(object);
     return names;
 }

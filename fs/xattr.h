@@ -14,5 +14,5 @@ GBytes *fs_xattr_get(const char *json, const char *name);
 /* The object with name set, or removed (value NULL); NULL when nothing is left. Caller frees.
  */
 char *fs_xattr_with(const char *json, const char *name, const void *value, gsize n_bytes);
-/* All names, each followed by a NUL, as listxattr(2) wants them. */
+/* All names but user.deeplake.*, each followed by a NUL, as listxattr(2) wants them. */
 GByteArray *fs_xattr_names(const char *json);

@@ -301,18 +301,23 @@ add_columns(Transfer *transfer, const LakeTable *table, GError **error)
     return TRUE;
 }
 
-/* Entries of a table of this name that was dropped by SQL, ledger and all forgotten. */
+/* Entries of a table of this name that was dropped by SQL, ledger and all forgotten; not the
+ * one that is claimed. */
 static gboolean
 forget_stale_entries(Transfer *transfer, GError **error)
 {
     LakeIngestCommit *commit = transfer->commit;
+    g_autofree char *folder = NULL;
+    g_autofree char *name = NULL;
     g_autoptr(LakeStatement) statement = lake_statement_new_printf(
         "DELETE FROM %s WHERE table_name = $1 AND kind <> 'folder' AND n_rows > 0"
-        " AND file_id <> $2",
+        " AND (folder, name) <> ($2, $3)",
         lake_catalog_ledger(commit->catalog));
 
+    lake_ledger_split(commit->entry->path, &folder, &name);
     lake_statement_add_text(statement, commit->file->table);
-    lake_statement_add_text(statement, commit->entry->file_id);
+    lake_statement_add_text(statement, folder);
+    lake_statement_add_text(statement, name);
     g_autoptr(LakeResult) result = run(transfer, statement, error);
     return result != NULL;
 }
@@ -369,8 +374,9 @@ make_table_fit(Transfer *transfer, GError **error)
 
     /* The same lock as in core/catalog.c. Whoever held it before us has committed. */
     g_autoptr(LakeStatement) lock = lake_statement_new(
-        "SELECT pg_advisory_xact_lock(hashtextextended('deeplakefs ' || $1, 0))");
+        "SELECT pg_advisory_xact_lock(hashtextextended('deeplakefs ' || $1 || '/' || $2, 0))");
     lake_statement_add_text(lock, lake_catalog_schema(commit->catalog));
+    lake_statement_add_text(lock, commit->file->table);
     g_autoptr(LakeResult) locked = run(transfer, lock, error);
     if (!locked || !look_at_table(transfer, &settled, error))
         return FALSE;
@@ -388,9 +394,30 @@ make_table_fit(Transfer *transfer, GError **error)
     return run_sql(transfer, index, error);
 }
 
+/* FALSE in *ret_has where no row made the table yet, or it was dropped by SQL. */
+static gboolean
+find_old_rows(Transfer *transfer, gboolean *ret_has, GError **error)
+{
+    g_autoptr(LakeTable) table = NULL;
+
+    if (!look_at_table(transfer, &table, error))
+        return FALSE;
+    *ret_has = table && lake_table_column(table, "file_id");
+    return TRUE;
+}
+
 static gboolean
 delete_old_rows(Transfer *transfer, const char *old_id, GError **error)
 {
+    gboolean has_rows = TRUE;
+
+    /* A file without rows did not make the table fit. */
+    if (lake_rows_count(transfer->commit->rows) == 0 &&
+        !find_old_rows(transfer, &has_rows, error))
+        return FALSE;
+    if (!has_rows)
+        return TRUE;
+
     g_autoptr(LakeStatement) statement =
         lake_statement_new_printf("DELETE FROM %s WHERE file_id = $1", transfer->table);
 
@@ -494,7 +521,13 @@ complete_entry(Transfer *transfer, GError **error)
     commit->finish(commit->source, commit->entry);
     add_entry_values(statement, commit->file->table, commit->entry);
     g_autoptr(LakeResult) result = run(transfer, statement, error);
-    return result != NULL;
+    if (!result)
+        return FALSE;
+    if (lake_result_n_affected(result) == 1)
+        return TRUE;
+    lake_error_set(error, LAKE_ERROR_CLASS_INGEST, LAKE_ERROR_FAILED,
+        "the entry of %s, claimed before, is gone", commit->entry->path);
+    return FALSE;
 }
 
 /* A test's way to lose the answer of a COMMIT. */
@@ -573,11 +606,11 @@ commit_some_way(LakeIngestCommit *commit, gboolean *ret_unchanged, GCancellable 
     return run_transaction(commit, cancellable, error);
 }
 
-/* Whose rows the path has. The server may still be at the commit in question: claiming the entry
- * waits until whoever has it is done, and nothing is kept of the claim. */
+/* Whose rows the path has. The server may still be at the commit in question: claiming the
+ * entry waits until whoever has it is done, and nothing is kept of the claim. */
 static gboolean
-ask_ledger(LakeIngestCommit *commit, char **ret_present_id, GCancellable *cancellable,
-    GError **error)
+ask_ledger(
+    LakeIngestCommit *commit, char **ret_present_id, GCancellable *cancellable, GError **error)
 {
     g_auto(Transfer) transfer = {.commit = commit, .cancellable = cancellable};
 
@@ -586,9 +619,9 @@ ask_ledger(LakeIngestCommit *commit, char **ret_present_id, GCancellable *cancel
     return transfer.transaction && claim_entry(&transfer, ret_present_id, error);
 }
 
-/* Whether the commit whose answer was lost happened. What cut one line has often cut the others of
- * the pool too, which shows only when they are used: so it is asked more than once. FALSE when the
- * server stays away. */
+/* Whether the commit whose answer was lost happened. What cut one line has often cut the others
+ * of the pool too, which shows only when they are used: so it is asked more than once. FALSE
+ * when the server stays away. */
 static gboolean
 did_happen(LakeIngestCommit *commit, GCancellable *cancellable)
 {
@@ -619,7 +652,8 @@ lake_ingest_commit(LakeIngestCommit *commit, gboolean *ret_unchanged, GCancellab
             did_happen(commit, cancellable))
             return TRUE;
         if (failure && g_error_matches(failure, LAKE_ERROR, LAKE_ERROR_OFFLINE))
-            lake_error_hint(failure, "copy it again when the server answers; that never doubles");
+            lake_error_hint(
+                failure, "copy it again when the server answers; that never doubles");
         if (!may_try_again(commit, failure, attempt)) {
             if (failure)
                 g_propagate_error(error, g_steal_pointer(&failure));

@@ -2,6 +2,8 @@
 #include "core/pg/pool.h"
 
 #define INTERACTIVE_TIMEOUT_US (10 * G_TIME_SPAN_SECOND)
+/* As long as poll() can wait: 24 days. That a peer is gone, keepalive tells. */
+#define NO_LIMIT_US (G_MAXINT * G_TIME_SPAN_MILLISECOND)
 #define RETRY_PAUSE_US (200 * G_TIME_SPAN_MILLISECOND)
 /* Waiting for a connection looks at the cancellable this often. */
 #define WAIT_SLICE_US (100 * G_TIME_SPAN_MILLISECOND)
@@ -69,6 +71,8 @@ time_limit_us(const LakePgPool *pool, LakeTransportUse use)
     case LAKE_TRANSPORT_INTERACTIVE:
         return INTERACTIVE_TIMEOUT_US;
     case LAKE_TRANSPORT_BULK:
+        if (pool->options.statement_timeout_ms == 0)
+            return NO_LIMIT_US;
         /* The server's own statement_timeout comes first. */
         return pool->options.statement_timeout_ms * 1000 + 30 * G_TIME_SPAN_SECOND;
     }

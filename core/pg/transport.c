@@ -35,18 +35,35 @@ transport_free(LakeTransport *transport)
     g_free(transport);
 }
 
+/* What cut one line has often cut all of the pool's, which shows only when they are used; so a
+ * repeatable statement has this many tries, as long as they fail at once. */
+#define TRIES_MAX 4
+#define TRY_US (G_TIME_SPAN_SECOND / 2)
+
 static LakeResult *
 transport_run(LakeTransport *transport, LakeTransportUse use, LakeStatement *statement,
     GCancellable *cancellable, GError **error)
 {
     LakePgPool *pool = pool_of(transport);
-    LakePgConnection *connection = lake_pg_pool_borrow(pool, use, cancellable, error);
-    if (!connection)
-        return NULL;
+    gint64 started_us = g_get_monotonic_time();
 
-    LakeResult *result = lake_pg_run(connection, statement, cancellable, error);
-    lake_pg_pool_give_back(pool, use, connection);
-    return result;
+    for (int try = 1;; try++) {
+        g_autoptr(GError) failure = NULL;
+        LakePgConnection *connection = lake_pg_pool_borrow(pool, use, cancellable, error);
+        if (!connection)
+            return NULL;
+
+        LakeResult *result = lake_pg_run(connection, statement, cancellable, &failure);
+        lake_pg_pool_give_back(pool, use, connection);
+        if (result)
+            return result;
+        if (!statement->is_repeatable || try == TRIES_MAX ||
+            !g_error_matches(failure, LAKE_ERROR, LAKE_ERROR_OFFLINE) ||
+            g_get_monotonic_time() - started_us > TRY_US) {
+            g_propagate_error(error, g_steal_pointer(&failure));
+            return NULL;
+        }
+    }
 }
 
 static LakeResult *
@@ -77,7 +94,8 @@ refuses_transaction(const GError *failure)
 }
 
 /* In a READ ONLY transaction: rolled back at the end, so that even a SET of the user's is
- * undone. */
+ * undone. An advisory lock of the session's is not, and would stay with whoever borrows next.
+ */
 static gboolean
 stream_reading(LakePgConnection *connection, LakeStatement *statement,
     const LakeStreamOptions *options, const LakeStreamSink *sink, gpointer user_data,
@@ -93,7 +111,8 @@ stream_reading(LakePgConnection *connection, LakeStatement *statement,
     gboolean is_good = lake_pg_run_rows(
         connection, statement, sink, user_data, ret_n_affected, cancellable, &failure);
     if (!connection->is_spent)
-        (void)lake_pg_connection_command(connection, "ROLLBACK", NULL, NULL);
+        (void)lake_pg_connection_command(
+            connection, "ROLLBACK; SELECT pg_advisory_unlock_all()", NULL, NULL);
     if (is_good)
         return TRUE;
 

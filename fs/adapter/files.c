@@ -263,7 +263,7 @@ fs_adapter_op_fsync(
     fuse_req_t fuse, fuse_ino_t number, int datasync, struct fuse_file_info *file)
 {
     FsAdapterRequest *request =
-        fs_adapter_request_new(fuse, "fsync", number, FS_REQUEST_QUICK, run_fsync);
+        fs_adapter_request_new(fuse, "fsync", number, FS_REQUEST_LONG, run_fsync);
 
     request->handle = fs_adapter_handle(file);
     fs_adapter_request_start(request);

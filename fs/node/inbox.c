@@ -399,22 +399,30 @@ folder_make_folder(FsNode *folder, FsCall *call, const char *name, guint32 mode,
     return folder_child(folder, name);
 }
 
+/* The node of a file by that name, where there is one. */
+static void
+add_file_child(FsNode *folder, const char *name, GPtrArray *files)
+{
+    g_autoptr(FsNode) known = fs_node_child(folder, name);
+
+    if (known && known->class == &fs_node_inbox_file)
+        g_ptr_array_add(files, g_steal_pointer(&known));
+}
+
+/* Of a file that is held, if its node is known. */
 static gboolean
-folder_remove_file(FsNode *folder, FsCall *call, const char *name, GError **error)
+remove_held(FsNode *folder, FsCall *call, const char *name, const char *zone, const char *path,
+    GError **error)
 {
     FsContext *context = folder->context;
-    g_autofree char *zone = NULL;
-    g_autofree char *path = NULL;
     g_autofree char *refused = NULL;
     g_autoptr(FsNode) unsaved = unsaved_child(folder, name);
     g_autoptr(GError) failure = NULL;
 
-    if (!locate_child(folder, name, &zone, &path, error))
-        return FALSE;
-    if (unsaved)
-        fs_inbox_file_drop(unsaved);
     /* A file that was never ingested is not in the ledger: most temporary ones. */
     if (unsaved && fs_cache_expectation(context->cache, zone, path) == LAKE_INGEST_NEW) {
+        fs_inbox_file_drop(unsaved);
+        fs_failures_forgive(context->failures, zone, path);
         fs_node_detach(folder, name);
         return TRUE;
     }
@@ -428,10 +436,29 @@ folder_remove_file(FsNode *folder, FsCall *call, const char *name, GError **erro
             return FALSE;
         }
     }
+    if (unsaved)
+        fs_inbox_file_drop(unsaved);
     fs_cache_remove_entry(context->cache, zone, path);
     fs_failures_forgive(context->failures, zone, path);
     fs_node_detach(folder, name);
     return TRUE;
+}
+
+static gboolean
+folder_remove_file(FsNode *folder, FsCall *call, const char *name, GError **error)
+{
+    g_autoptr(GPtrArray) held = g_ptr_array_new_with_free_func((GDestroyNotify)fs_node_unref);
+    g_autofree char *zone = NULL;
+    g_autofree char *path = NULL;
+    gboolean is_good;
+
+    add_file_child(folder, name, held);
+    if (!locate_child(folder, name, &zone, &path, error) ||
+        !fs_inbox_files_hold(held, call, error))
+        return FALSE;
+    is_good = remove_held(folder, call, name, zone, path, error);
+    fs_inbox_files_let_go(held);
+    return is_good;
 }
 
 static gboolean
@@ -505,50 +532,83 @@ drop_target(const Move *move)
         fs_inbox_file_drop(target);
 }
 
+/* Where the file was overwriting one of its old name, that is gone with the move. */
+static gboolean
+forget_former(const Move *move, FsCall *call, GError **error)
+{
+    FsCache *cache = move->folder->context->cache;
+    LakeIngestExpectation expectation = fs_cache_expectation(cache, move->zone, move->path);
+    g_autoptr(GError) failure = NULL;
+
+    if (expectation == LAKE_INGEST_NEW ||
+        (expectation == LAKE_INGEST_UNKNOWN && lake_ingest_is_temporary(move->path)))
+        return TRUE;
+    if (!lake_ledger_remove_file(
+            catalog_of(move->folder), move->zone, move->path, call->cancellable, &failure) &&
+        !g_error_matches(failure, LAKE_ERROR, LAKE_ERROR_NOT_FOUND)) {
+        g_propagate_error(error, g_steal_pointer(&failure));
+        return FALSE;
+    }
+    fs_cache_remove_entry(cache, move->zone, move->path);
+    return TRUE;
+}
+
 /* A file with unsaved bytes: its final name is what it is ingested under. */
 static gboolean
 move_unsaved(const Move *move, FsNode *file, FsCall *call, GError **error)
 {
-    FsCache *cache = move->folder->context->cache;
-
     drop_target(move);
     if (!lake_ingest_is_temporary(move->new_path)) {
         if (!fs_inbox_file_commit(file, call, move->zone, move->new_path, error))
             return FALSE;
-        /* It was overwriting a file under its old name, which is gone with the move. */
-        if (fs_cache_expectation(cache, move->zone, move->path) == LAKE_INGEST_KNOWN &&
-            lake_ledger_remove_file(
-                catalog_of(move->folder), move->zone, move->path, call->cancellable, NULL))
-            fs_cache_remove_entry(cache, move->zone, move->path);
+        if (!forget_former(move, call, error))
+            return FALSE;
     }
     fs_node_move(move->folder, move->name, move->new_folder, move->new_name);
     return TRUE;
 }
 
-/* Files that waited under a temporary folder's name are ingested under its final one. */
-static gboolean
-commit_below(FsNode *folder, FsCall *call, GError **error)
+/* Those of files (held, and below the folder that moves) that have a temporary name. */
+static GPtrArray *
+find_waiting(GPtrArray *files)
 {
-    g_autoptr(GPtrArray) unsaved = fs_node_pinned_children(folder);
+    GPtrArray *waiting = g_ptr_array_new();
 
-    for (guint i = 0; i < unsaved->len; i++) {
+    for (guint i = 0; i < files->len; i++) {
         g_autofree char *zone = NULL;
         g_autofree char *path = NULL;
 
-        if (fs_inbox_locate(unsaved->pdata[i], &zone, &path, NULL) &&
-            !lake_ingest_is_temporary(path) &&
-            !fs_inbox_file_commit(unsaved->pdata[i], call, zone, path, error))
-            return FALSE;
+        if (fs_inbox_locate(files->pdata[i], &zone, &path, NULL) &&
+            lake_ingest_is_temporary(path))
+            g_ptr_array_add(waiting, files->pdata[i]);
     }
-    return TRUE;
+    return waiting;
+}
+
+/* Files that waited under a temporary folder's name are ingested under its final one: all that
+ * can be, and the first error. */
+static gboolean
+commit_waiting(GPtrArray *waiting, FsCall *call, GError **error)
+{
+    gboolean is_good = TRUE;
+
+    for (guint i = 0; i < waiting->len; i++) {
+        g_autofree char *zone = NULL;
+        g_autofree char *path = NULL;
+
+        if (fs_inbox_locate(waiting->pdata[i], &zone, &path, NULL) &&
+            !lake_ingest_is_temporary(path) &&
+            !fs_inbox_file_commit(waiting->pdata[i], call, zone, path, is_good ? error : NULL))
+            is_good = FALSE;
+    }
+    return is_good;
 }
 
 static gboolean
-move_saved(const Move *move, FsCall *call, GError **error)
+move_saved(const Move *move, FsCall *call, GPtrArray *held, GError **error)
 {
     FsCache *cache = move->folder->context->cache;
-    g_autoptr(FsNode) child = fs_node_child(move->folder, move->name);
-    gboolean is_folder = child && child->class == &fs_node_inbox_folder;
+    g_autoptr(GPtrArray) waiting = find_waiting(held);
 
     if (!lake_ledger_rename(catalog_of(move->folder), move->zone, move->path, move->new_path,
             call->cancellable, error))
@@ -556,7 +616,32 @@ move_saved(const Move *move, FsCall *call, GError **error)
     drop_target(move);
     fs_cache_forget_zone(cache, move->zone);
     fs_node_move(move->folder, move->name, move->new_folder, move->new_name);
-    return !is_folder || commit_below(child, call, error);
+    return commit_waiting(waiting, call, error);
+}
+
+static gboolean
+move_held(const Move *move, FsCall *call, GPtrArray *held, GError **error)
+{
+    g_autoptr(FsNode) unsaved = unsaved_child(move->folder, move->name);
+
+    return unsaved ? move_unsaved(move, unsaved, call, error)
+                   : move_saved(move, call, held, error);
+}
+
+/* What a move must be alone with: the file and the one that it replaces, or the unsaved files
+ * below the folder. */
+static GPtrArray *
+files_of_move(const Move *move)
+{
+    g_autoptr(FsNode) child = fs_node_child(move->folder, move->name);
+    GPtrArray *files;
+
+    if (child && child->class == &fs_node_inbox_folder)
+        return fs_node_pinned_below(child);
+    files = g_ptr_array_new_with_free_func((GDestroyNotify)fs_node_unref);
+    add_file_child(move->folder, move->name, files);
+    add_file_child(move->new_folder, move->new_name, files);
+    return files;
 }
 
 static gboolean
@@ -583,8 +668,12 @@ folder_rename(FsNode *folder, FsCall *call, const char *name, FsNode *new_folder
     if (!check_target(&move, call, may_replace, error))
         return FALSE;
 
-    g_autoptr(FsNode) unsaved = unsaved_child(folder, name);
-    return unsaved ? move_unsaved(&move, unsaved, call, error) : move_saved(&move, call, error);
+    g_autoptr(GPtrArray) held = files_of_move(&move);
+    if (!fs_inbox_files_hold(held, call, error))
+        return FALSE;
+    gboolean is_good = move_held(&move, call, held, error);
+    fs_inbox_files_let_go(held);
+    return is_good;
 }
 
 /* --- attributes --- */

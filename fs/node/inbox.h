@@ -22,9 +22,15 @@ FsNode *fs_inbox_file_child(FsNode *folder, const char *name);
 gboolean fs_inbox_file_is_unsaved(FsNode *file);
 /* Opens a file that is new or to be overwritten. */
 FsHandle *fs_inbox_file_create(FsNode *file, FsCall *call, guint32 mode, int flags);
+/* A held file is being committed, renamed or removed by its holder, and by nobody else: a close
+ * waits, and then finds the file under its new name, or gone. No lock: the server may be asked
+ * meanwhile, and waiting for it can be interrupted (CANCELLED). files, of FsNode, is sorted. */
+gboolean fs_inbox_files_hold(GPtrArray *files, FsCall *call, GError **error);
+void fs_inbox_files_let_go(GPtrArray *files);
 /* Forgets unsaved bytes; handles that are still open on them will not be ingested. */
 void fs_inbox_file_drop(FsNode *file);
-/* Ingests the unsaved bytes as ingest/<zone>/<path>. */
+/* Ingests the unsaved bytes, if any, of a file that the caller holds, as ingest/<zone>/<path>.
+ */
 gboolean fs_inbox_file_commit(
     FsNode *file, FsCall *call, const char *zone, const char *path, GError **error);
 

@@ -1,227 +1,96 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "core/error.h"
-#include "core/fault.h"
 #include "fs/cache.h"
 #include "fs/caller.h"
 #include "fs/failures.h"
 #include "fs/node/inbox.h"
+#include "fs/node/inbox_commit.h"
 #include "fs/xattr.h"
 #include <fcntl.h>
 #include <string.h>
 
-typedef struct {
-    FsNode node;
-    GMutex lock;                   /* guards all below, and the state of the file's handles */
-    gboolean is_unsaved;           /* the node is pinned exactly as long as this is TRUE */
-    LakeFileAttributes attributes; /* while unsaved */
-    char *xattrs;                  /* while unsaved */
-    LakeSpool *staged;             /* what was written last */
-    guint n_writers;
-    guint64 generation; /* of drops: a handle from before one is dead */
-} InboxFile;
+/* A file that others replace again and again while it is read. */
+#define RESTORE_ATTEMPTS_MAX 5
 
 static void
 file_free(FsNode *node)
 {
-    InboxFile *file = (InboxFile *)node;
+    FsInboxFile *file = (FsInboxFile *)node;
 
     g_clear_pointer(&file->staged, lake_spool_unref);
+    g_clear_pointer(&file->open_bytes, lake_spool_unref);
     g_free(file->xattrs);
+    g_cond_clear(&file->let_go);
     g_mutex_clear(&file->lock);
+}
+
+/* Someone reads the former bytes from the page cache: the next reader gets a node of its own.
+ * Not while there are writers: the bytes of a node without a place go nowhere. Takes known. */
+static FsNode *
+leave_to_reader(FsNode *folder, const char *name, FsNode *known)
+{
+    FsInboxFile *file = (FsInboxFile *)known;
+    FsNode *next = NULL;
+    gint64 last_size;
+
+    g_mutex_lock(&file->lock);
+    gboolean stays = file->is_unsaved || file->n_writers > 0;
+    if (!stays)
+        next = fs_node_idle_child(folder, name, &last_size);
+    g_mutex_unlock(&file->lock);
+    if (stays)
+        return known;
+    fs_node_unref(known);
+    return next;
 }
 
 FsNode *
 fs_inbox_file_child(FsNode *folder, const char *name)
 {
-    gint64 last_size;
     FsNode *known = fs_node_child(folder, name);
 
-    /* Someone reads the former bytes from the page cache: the next reader gets its own. */
-    if (known && known->class == &fs_node_inbox_file && !fs_inbox_file_is_unsaved(known)) {
-        fs_node_unref(known);
-        known = fs_node_idle_child(folder, name, &last_size);
-    }
+    if (known && known->class == &fs_node_inbox_file)
+        known = leave_to_reader(folder, name, known);
     if (known && known->class == &fs_node_inbox_file)
         return known;
     fs_node_unref(known);
 
     FsNode *made = fs_node_new(&fs_node_inbox_file, folder->context);
-    g_mutex_init(&((InboxFile *)made)->lock);
+    g_mutex_init(&((FsInboxFile *)made)->lock);
+    g_cond_init(&((FsInboxFile *)made)->let_go);
     return fs_node_adopt(folder, name, made);
 }
 
 gboolean
 fs_inbox_file_is_unsaved(FsNode *node)
 {
-    InboxFile *file = (InboxFile *)node;
+    FsInboxFile *file = (FsInboxFile *)node;
     g_autoptr(GMutexLocker) locker = g_mutex_locker_new(&file->lock);
 
     return file->is_unsaved;
-}
-
-/* --- unsaved and saved --- */
-
-/* With the file's lock held. entry: what it was until now, or NULL for a new file. */
-static void
-become_unsaved(InboxFile *file, LakeSpool *staged)
-{
-    LakeSpool *former = file->staged;
-
-    file->staged = lake_spool_ref(staged);
-    g_clear_pointer(&former, lake_spool_unref);
-    if (!file->is_unsaved) {
-        file->is_unsaved = TRUE;
-        fs_node_pin(&file->node, TRUE);
-    }
-}
-
-/* Without the file's lock: unpinning may free the node. */
-static void
-become_saved(InboxFile *file)
-{
-    gboolean was_unsaved;
-
-    g_mutex_lock(&file->lock);
-    was_unsaved = file->is_unsaved;
-    file->is_unsaved = FALSE;
-    g_clear_pointer(&file->staged, lake_spool_unref);
-    g_clear_pointer(&file->xattrs, g_free);
-    g_mutex_unlock(&file->lock);
-    if (was_unsaved)
-        fs_node_pin(&file->node, FALSE);
-}
-
-void
-fs_inbox_file_drop(FsNode *node)
-{
-    InboxFile *file = (InboxFile *)node;
-
-    g_mutex_lock(&file->lock);
-    file->generation++;
-    g_mutex_unlock(&file->lock);
-    become_saved(file);
-}
-
-static LakeSpool *
-new_spool(FsNode *node)
-{
-    return lake_spool_new(lake_workspace_spool_dir(node->context->workspace));
-}
-
-/* --- committing --- */
-
-static void
-fill_ingest(InboxFile *file, LakeIngestFile *ingest, char **ret_xattrs)
-{
-    const LakeConfig *config = lake_workspace_config(file->node.context->workspace);
-    g_autoptr(GMutexLocker) locker = g_mutex_locker_new(&file->lock);
-
-    ingest->attributes = file->attributes;
-    ingest->settings.chunk_size = config->chunk_size;
-    ingest->settings.chunk_overlap = config->chunk_overlap;
-    *ret_xattrs = g_strdup(file->xattrs);
-    ingest->xattrs = *ret_xattrs;
-}
-
-/* One file into the server; what became of it into cache, jobs and failures. */
-static gboolean
-ingest_spool(InboxFile *file, FsCall *call, const char *zone, const char *path,
-    LakeSpool *content, GError **error)
-{
-    FsContext *context = file->node.context;
-    LakeJobs *jobs = lake_workspace_jobs(context->workspace);
-    g_autofree char *xattrs = NULL;
-    g_autoptr(GError) failure = NULL;
-    LakeIngestFile ingest = {
-        .table = zone,
-        .path = path,
-        .content = content,
-        .expectation = fs_cache_expectation(context->cache, zone, path),
-        .progress = lake_jobs_progress,
-    };
-
-    fill_ingest(file, &ingest, &xattrs);
-    LakeJob *job = lake_jobs_begin(jobs, zone, path, lake_spool_size(content));
-    ingest.progress_data = job;
-    g_autoptr(LakeLedgerEntry) entry = lake_ingest_file(
-        lake_workspace_catalog(context->workspace), &ingest, call->cancellable, &failure);
-    lake_jobs_end(jobs, job, failure);
-
-    if (!entry) {
-        fs_failures_refuse(context->failures, zone, path, failure);
-        g_propagate_error(error, g_steal_pointer(&failure));
-        return FALSE;
-    }
-    fs_cache_put_entry(context->cache, zone, entry);
-    fs_cache_note_table(context->cache, zone);
-    fs_failures_forgive(context->failures, zone, path);
-    fs_context_note_ingest(context, zone);
-    return TRUE;
-}
-
-gboolean
-fs_inbox_file_commit(
-    FsNode *node, FsCall *call, const char *zone, const char *path, GError **error)
-{
-    InboxFile *file = (InboxFile *)node;
-    g_autoptr(LakeSpool) content = NULL;
-
-    g_mutex_lock(&file->lock);
-    content = file->staged ? lake_spool_ref(file->staged) : NULL;
-    g_mutex_unlock(&file->lock);
-    if (!content) {
-        lake_error_set(error, LAKE_ERROR_CLASS_INGEST, LAKE_ERROR_NOT_FOUND,
-            "%s was removed meanwhile", path);
-        return FALSE;
-    }
-    if (!ingest_spool(file, call, zone, path, content, error))
-        return FALSE;
-    become_saved(file);
-    return TRUE;
-}
-
-/* A handle's bytes. TRUE without doing anything when the name is temporary or the file is gone.
- */
-static gboolean
-commit_handle(FsHandle *handle, FsCall *call, GError **error)
-{
-    InboxFile *file = (InboxFile *)handle->node;
-    g_autofree char *zone = NULL;
-    g_autofree char *path = NULL;
-    gboolean has_newer;
-
-    if (!fs_inbox_locate(handle->node, &zone, &path, NULL) || lake_ingest_is_temporary(path))
-        return TRUE;
-    if (!ingest_spool(file, call, zone, path, handle->staged, error))
-        return FALSE;
-    (void)lake_fault("inbox-before-reply");
-    g_mutex_lock(&file->lock);
-    has_newer = handle->is_dirty || file->staged != handle->staged;
-    g_mutex_unlock(&file->lock);
-    if (!has_newer)
-        become_saved(file);
-    return TRUE;
 }
 
 /* --- opening --- */
 
 /* With the file's lock held. */
 static void
-add_writer(InboxFile *file, FsHandle *handle)
+add_writer(FsInboxFile *file, FsHandle *handle)
 {
     handle->is_direct = TRUE; /* two to seven times faster than through the page cache */
     file->n_writers++;
     handle->generation = file->generation;
+    g_clear_pointer(&file->open_bytes, lake_spool_unref);
+    file->open_bytes = lake_spool_ref(handle->staged);
 }
 
 FsHandle *
 fs_inbox_file_create(FsNode *node, FsCall *call, guint32 mode, int flags)
 {
-    InboxFile *file = (InboxFile *)node;
+    FsInboxFile *file = (FsInboxFile *)node;
     FsHandle *handle = fs_handle_new(node, call, flags);
     g_autoptr(GMutexLocker) locker = g_mutex_locker_new(&file->lock);
 
-    handle->staged = new_spool(node);
+    handle->staged = fs_inbox_commit_new_spool(node);
     handle->content = lake_spool_ref(handle->staged);
     handle->is_empty_start = TRUE;
     file->attributes = (LakeFileAttributes){
@@ -231,9 +100,25 @@ fs_inbox_file_create(FsNode *node, FsCall *call, guint32 mode, int flags)
         .mtime_ns = fs_node_now_ns(),
     };
     g_clear_pointer(&file->xattrs, g_free);
-    become_unsaved(file, handle->staged);
+    fs_inbox_commit_become_unsaved(file, handle->staged);
     add_writer(file, handle);
     return handle;
+}
+
+/* With the file's lock held. */
+static void
+remove_writer(FsInboxFile *file)
+{
+    if (--file->n_writers == 0)
+        g_clear_pointer(&file->open_bytes, lake_spool_unref);
+}
+
+static void
+forget_writer(FsInboxFile *file)
+{
+    g_autoptr(GMutexLocker) locker = g_mutex_locker_new(&file->lock);
+
+    remove_writer(file);
 }
 
 /* The entry of a saved file; NULL with NOT_FOUND when there is none (any more). */
@@ -252,81 +137,122 @@ find_entry(FsNode *node, FsCall *call, char **ret_zone, GError **error)
     return entry;
 }
 
-static LakeSpool *
-restore(
-    FsNode *node, FsCall *call, const char *zone, const LakeLedgerEntry *entry, GError **error)
+/* The cache's entry is up to a second old, and the rows go away with the file that they were:
+ * TRUE when the ledger has another file by now, which *entry then is. */
+static gboolean
+was_replaced(FsNode *node, FsCall *call, const char *zone, LakeLedgerEntry **entry)
 {
-    g_autoptr(LakeSpool) content = new_spool(node);
+    g_autoptr(LakeLedgerEntry) now =
+        lake_ledger_find(lake_workspace_catalog(node->context->workspace), zone, (*entry)->path,
+            call->cancellable, NULL);
 
-    if (!fs_call_may_block(call) ||
-        !lake_ingest_restore(lake_workspace_catalog(node->context->workspace), zone, entry,
-            content, call->cancellable, error))
+    if (!now || now->is_folder || g_strcmp0(now->file_id, (*entry)->file_id) == 0)
+        return FALSE;
+    fs_cache_put_entry(node->context->cache, zone, now);
+    lake_ledger_entry_unref(*entry);
+    *entry = g_steal_pointer(&now);
+    return TRUE;
+}
+
+/* The file's bytes from its rows; *entry becomes what they belong to. */
+static LakeSpool *
+restore(FsNode *node, FsCall *call, const char *zone, LakeLedgerEntry **entry, GError **error)
+{
+    if (!fs_call_may_block(call))
         return NULL;
-    return g_steal_pointer(&content);
+    for (int attempt = 1;; attempt++) {
+        g_autoptr(LakeSpool) content = fs_inbox_commit_new_spool(node);
+        g_autoptr(GError) failure = NULL;
+
+        if (lake_ingest_restore(lake_workspace_catalog(node->context->workspace), zone, *entry,
+                content, call->cancellable, &failure))
+            return g_steal_pointer(&content);
+        if (attempt < RESTORE_ATTEMPTS_MAX &&
+            g_error_matches(failure, LAKE_ERROR, LAKE_ERROR_BAD_INPUT) &&
+            was_replaced(node, call, zone, entry))
+            continue;
+        g_propagate_error(error, g_steal_pointer(&failure));
+        return NULL;
+    }
 }
 
 static FsHandle *
 open_saved_for_reading(FsNode *node, FsCall *call, int flags, GError **error)
 {
+    FsInboxFile *file = (FsInboxFile *)node;
     g_autofree char *zone = NULL;
     g_autoptr(LakeLedgerEntry) entry = find_entry(node, call, &zone, error);
-    g_autoptr(LakeSpool) content = entry ? restore(node, call, zone, entry, error) : NULL;
+    g_autoptr(LakeSpool) content = entry ? restore(node, call, zone, &entry, error) : NULL;
     FsHandle *handle;
 
     if (!content)
         return NULL;
+    g_mutex_lock(&file->lock);
+    if (!file->is_unsaved && file->n_writers == 0)
+        file->attributes = entry->attributes;
+    g_mutex_unlock(&file->lock);
     handle = fs_handle_new(node, call, flags);
     fs_handle_set_result(handle, content);
     return handle;
 }
 
+/* What a writer of a saved file begins with. Without O_TRUNC that is what others are writing
+ * to, if any are: two that append to one file must not each have a copy. */
 static FsHandle *
-open_saved_for_writing(FsNode *node, FsCall *call, int flags, GError **error)
+join_writers(
+    FsNode *node, FsCall *call, int flags, const LakeLedgerEntry *entry, LakeSpool *staged)
 {
-    InboxFile *file = (InboxFile *)node;
-    g_autofree char *zone = NULL;
-    g_autoptr(LakeLedgerEntry) entry = find_entry(node, call, &zone, error);
-    g_autoptr(LakeSpool) staged = NULL;
-    FsHandle *handle;
-
-    if (!entry)
-        return NULL;
-    staged = (flags & O_TRUNC) ? new_spool(node) : restore(node, call, zone, entry, error);
-    if (!staged) {
-        if (error && *error)
-            lake_error_hint(*error, "it cannot be changed in place; copy the whole file again");
-        return NULL;
-    }
-    handle = fs_handle_new(node, call, flags);
-    handle->staged = g_steal_pointer(&staged);
-    handle->content = lake_spool_ref(handle->staged);
-    handle->is_empty_start = (flags & O_TRUNC) != 0;
-
+    FsInboxFile *file = (FsInboxFile *)node;
+    FsHandle *handle = fs_handle_new(node, call, flags);
     g_autoptr(GMutexLocker) locker = g_mutex_locker_new(&file->lock);
-    if (!file->is_unsaved) {
+
+    handle->is_empty_start = (flags & O_TRUNC) != 0;
+    if (file->open_bytes && !handle->is_empty_start)
+        staged = file->open_bytes;
+    handle->staged = lake_spool_ref(staged);
+    handle->content = lake_spool_ref(staged);
+    if (!file->is_unsaved && !file->open_bytes) {
         file->attributes = entry->attributes;
         g_free(file->xattrs);
         file->xattrs = g_strdup(entry->xattrs);
     }
     if (handle->is_empty_start) {
         file->attributes.mtime_ns = fs_node_now_ns();
-        become_unsaved(file, handle->staged);
+        fs_inbox_commit_become_unsaved(file, staged);
     }
     add_writer(file, handle);
     return handle;
 }
 
+static FsHandle *
+open_saved_for_writing(FsNode *node, FsCall *call, int flags, GError **error)
+{
+    g_autofree char *zone = NULL;
+    g_autoptr(LakeLedgerEntry) entry = find_entry(node, call, &zone, error);
+    g_autoptr(LakeSpool) staged = NULL;
+
+    if (!entry)
+        return NULL;
+    staged = (flags & O_TRUNC) ? fs_inbox_commit_new_spool(node)
+                               : restore(node, call, zone, &entry, error);
+    if (staged)
+        return join_writers(node, call, flags, entry, staged);
+    if (error && *error)
+        lake_error_hint(*error, "it cannot be changed in place; copy the whole file again");
+    return NULL;
+}
+
 /* Readers of unsaved bytes see them as they are; writers without O_TRUNC go on with them. */
 static FsHandle *
-open_unsaved(InboxFile *file, FsCall *call, int flags)
+open_unsaved(FsInboxFile *file, FsCall *call, int flags)
 {
     FsHandle *handle = fs_handle_new(&file->node, call, flags);
 
     if (fs_handle_can_write(handle)) {
         handle->is_empty_start = (flags & O_TRUNC) != 0;
-        handle->staged =
-            handle->is_empty_start ? new_spool(&file->node) : lake_spool_ref(file->staged);
-        become_unsaved(file, handle->staged);
+        handle->staged = handle->is_empty_start ? fs_inbox_commit_new_spool(&file->node)
+                                                : lake_spool_ref(file->staged);
+        fs_inbox_commit_become_unsaved(file, handle->staged);
         add_writer(file, handle);
         handle->content = lake_spool_ref(handle->staged);
     } else {
@@ -339,15 +265,23 @@ open_unsaved(InboxFile *file, FsCall *call, int flags)
 static FsHandle *
 file_open(FsNode *node, FsCall *call, int flags, GError **error)
 {
-    InboxFile *file = (InboxFile *)node;
+    FsInboxFile *file = (FsInboxFile *)node;
+    gboolean is_writing = (flags & O_ACCMODE) != O_RDONLY;
 
     g_mutex_lock(&file->lock);
     FsHandle *handle = file->is_unsaved ? open_unsaved(file, call, flags) : NULL;
+    /* Counted from here on, so that the node keeps its place while the bytes are fetched. */
+    if (!handle && is_writing)
+        file->n_writers++;
     g_mutex_unlock(&file->lock);
     if (handle)
         return handle;
-    return (flags & O_ACCMODE) == O_RDONLY ? open_saved_for_reading(node, call, flags, error)
-                                           : open_saved_for_writing(node, call, flags, error);
+    if (!is_writing)
+        return open_saved_for_reading(node, call, flags, error);
+
+    handle = open_saved_for_writing(node, call, flags, error);
+    forget_writer(file);
+    return handle;
 }
 
 /* --- writing and closing --- */
@@ -356,12 +290,16 @@ static gboolean
 file_write(FsHandle *handle, FsCall *call, gint64 offset, const void *data, gsize n_bytes,
     GError **error)
 {
-    InboxFile *file = (InboxFile *)handle->node;
+    FsInboxFile *file = (FsInboxFile *)handle->node;
 
     g_autoptr(GError) failure = NULL;
-    gboolean is_good = lake_spool_write(handle->staged, offset, data, n_bytes, &failure);
+    /* The kernel may not know yet how long the file has become. */
+    gboolean is_good = (handle->flags & O_APPEND)
+                           ? lake_spool_append(handle->staged, data, n_bytes, &failure)
+                           : lake_spool_write(handle->staged, offset, data, n_bytes, &failure);
     g_autoptr(GMutexLocker) locker = g_mutex_locker_new(&file->lock);
 
+    file->version++;
     if (!is_good) {
         if (!handle->write_error)
             handle->write_error = g_error_copy(failure);
@@ -372,32 +310,33 @@ file_write(FsHandle *handle, FsCall *call, gint64 offset, const void *data, gsiz
     handle->has_written = TRUE;
     if (handle->generation == file->generation) {
         file->attributes.mtime_ns = fs_node_now_ns();
-        become_unsaved(file, handle->staged);
+        fs_inbox_commit_become_unsaved(file, handle->staged);
     }
     return TRUE;
 }
 
 /* After a verdict of no, the name is at once what it was before: whoever comes next creates it
- * anew.
- */
+ * anew. Not where others write the same bytes, whose verdict is still to come, and not what has
+ * a temporary name: who was killed may be run again, and go on with it. */
 static void
 give_up(FsHandle *handle)
 {
-    InboxFile *file = (InboxFile *)handle->node;
-    gboolean is_own;
+    FsInboxFile *file = (FsInboxFile *)handle->node;
+    g_autofree char *zone = NULL;
+    g_autofree char *path = NULL;
 
-    g_mutex_lock(&file->lock);
-    is_own = file->staged == handle->staged && !handle->is_dirty;
-    g_mutex_unlock(&file->lock);
-    if (is_own)
-        become_saved(file);
+    if (fs_inbox_locate(handle->node, &zone, &path, NULL) && lake_ingest_is_temporary(path))
+        return;
+    g_autoptr(GMutexLocker) locker = g_mutex_locker_new(&file->lock);
+    if (file->n_writers == 1 && file->staged == handle->staged && !handle->is_dirty)
+        fs_inbox_commit_become_saved(file);
 }
 
 /* The bytes of a copy that was not finished: its writer was killed, or a write failed. */
 static gboolean
 refuse_unfinished(FsHandle *handle, GError *reason, GError **error)
 {
-    InboxFile *file = (InboxFile *)handle->node;
+    FsInboxFile *file = (FsInboxFile *)handle->node;
     g_autofree char *zone = NULL;
     g_autofree char *path = NULL;
     g_autoptr(GError) failure = reason;
@@ -432,9 +371,8 @@ why_unfinished(const FsHandle *handle, const FsCall *call)
 static gboolean
 file_flush(FsHandle *handle, FsCall *call, GError **error)
 {
-    InboxFile *file = (InboxFile *)handle->node;
+    FsInboxFile *file = (FsInboxFile *)handle->node;
     gboolean has_news = handle->is_dirty || (handle->is_empty_start && !handle->has_written);
-    gboolean is_live;
     GError *reason;
 
     if (!handle->staged || (!has_news && !handle->write_error))
@@ -450,11 +388,10 @@ file_flush(FsHandle *handle, FsCall *call, GError **error)
         return TRUE;
 
     g_mutex_lock(&file->lock);
-    is_live = handle->generation == file->generation;
     handle->is_dirty = FALSE;
     handle->n_flushed++;
     g_mutex_unlock(&file->lock);
-    if (!is_live || commit_handle(handle, call, error))
+    if (fs_inbox_commit_handle(handle, call, error))
         return TRUE;
     give_up(handle);
     return FALSE;
@@ -464,23 +401,22 @@ file_flush(FsHandle *handle, FsCall *call, GError **error)
 static void
 leave_writer(FsHandle *handle)
 {
-    InboxFile *file = (InboxFile *)handle->node;
+    FsInboxFile *file = (FsInboxFile *)handle->node;
     g_autofree char *zone = NULL;
     g_autofree char *path = NULL;
-    gboolean is_last;
+    gboolean stays =
+        fs_inbox_locate(handle->node, &zone, &path, NULL) && lake_ingest_is_temporary(path);
+    g_autoptr(GMutexLocker) locker = g_mutex_locker_new(&file->lock);
 
-    g_mutex_lock(&file->lock);
-    is_last = --file->n_writers == 0;
-    g_mutex_unlock(&file->lock);
-    if (is_last &&
-        (!fs_inbox_locate(handle->node, &zone, &path, NULL) || !lake_ingest_is_temporary(path)))
-        become_saved(file);
+    remove_writer(file);
+    if (file->n_writers == 0 && !stays)
+        fs_inbox_commit_become_saved(file);
 }
 
 static gboolean
 file_release(FsHandle *handle, FsCall *call, GError **error)
 {
-    InboxFile *file = (InboxFile *)handle->node;
+    FsInboxFile *file = (FsInboxFile *)handle->node;
     gboolean must_commit;
     gboolean is_good;
 
@@ -488,6 +424,7 @@ file_release(FsHandle *handle, FsCall *call, GError **error)
         return TRUE;
     g_mutex_lock(&file->lock);
     must_commit = handle->generation == file->generation && !handle->write_error &&
+                  file->staged == handle->staged &&
                   (handle->is_dirty || (handle->is_empty_start && !handle->has_written));
     g_mutex_unlock(&file->lock);
     if (must_commit && !fs_call_may_block(call))
@@ -496,28 +433,44 @@ file_release(FsHandle *handle, FsCall *call, GError **error)
     g_mutex_lock(&file->lock);
     handle->is_dirty = FALSE;
     g_mutex_unlock(&file->lock);
-    is_good = !must_commit || commit_handle(handle, call, error);
+    is_good = !must_commit || fs_inbox_commit_handle(handle, call, error);
     leave_writer(handle);
     return is_good;
+}
+
+/* Whether the handle's bytes are to be ingested; they count as ingested from here on. */
+static gboolean
+take_for_sync(FsHandle *handle)
+{
+    FsInboxFile *file = (FsInboxFile *)handle->node;
+    g_autofree char *zone = NULL;
+    g_autofree char *path = NULL;
+
+    if (!handle->staged || !fs_inbox_locate(handle->node, &zone, &path, NULL) ||
+        lake_ingest_is_temporary(path))
+        return FALSE;
+    g_autoptr(GMutexLocker) locker = g_mutex_locker_new(&file->lock);
+    gboolean must_commit = handle->is_dirty || (handle->is_empty_start && !handle->has_written);
+    handle->is_dirty = FALSE;
+    return must_commit;
 }
 
 /* What was written becomes rows now: they must survive a power failure from here on. */
 static gboolean
 file_sync(FsHandle *handle, FsCall *call, GError **error)
 {
-    InboxFile *file = (InboxFile *)handle->node;
-    gboolean must_commit;
+    FsInboxFile *file = (FsInboxFile *)handle->node;
 
     if (!fs_call_may_block(call))
         return FALSE;
     if (handle->write_error)
         return refuse_unfinished(handle, g_error_copy(handle->write_error), error);
-    g_mutex_lock(&file->lock);
-    must_commit = handle->is_dirty && handle->generation == file->generation;
-    handle->is_dirty = FALSE;
-    g_mutex_unlock(&file->lock);
-    if (must_commit && !commit_handle(handle, call, error))
+    if (take_for_sync(handle) && !fs_inbox_commit_handle(handle, call, error)) {
+        /* The close tries again, and says so to those who do not look at fsync. */
+        g_autoptr(GMutexLocker) locker = g_mutex_locker_new(&file->lock);
+        handle->is_dirty = TRUE;
         return FALSE;
+    }
     return lake_workspace_sync(handle->node->context->workspace, call->cancellable, error);
 }
 
@@ -548,22 +501,38 @@ fs_inbox_apply_change(LakeFileAttributes *attributes, const FsChange *change)
         attributes->mtime_ns = change->mtime_ns;
 }
 
+/* Of unsaved bytes, and of a file that was removed or replaced while it is open: fstat() works
+ * on. */
+static gboolean
+attributes_at_hand(FsInboxFile *file, struct stat *ret_status)
+{
+    FsNode *node = &file->node;
+    gboolean is_placed = fs_node_is_placed(node);
+    g_autoptr(GMutexLocker) locker = g_mutex_locker_new(&file->lock);
+    LakeSpool *bytes = file->is_unsaved ? file->staged : is_placed ? NULL : file->open_bytes;
+    gint64 size_bytes = -1;
+
+    if (bytes) {
+        size_bytes = lake_spool_size(bytes);
+    } else if (!is_placed) {
+        g_mutex_lock(&node->context->tree_lock);
+        size_bytes = node->result_size;
+        g_mutex_unlock(&node->context->tree_lock);
+    }
+    if (size_bytes >= 0)
+        fs_inbox_fill_status(node, &file->attributes, size_bytes, ret_status);
+    return size_bytes >= 0;
+}
+
 static gboolean
 file_attributes(FsNode *node, FsCall *call, struct stat *ret_status, GError **error)
 {
-    InboxFile *file = (InboxFile *)node;
+    FsInboxFile *file = (FsInboxFile *)node;
     g_autofree char *zone = NULL;
     g_autoptr(LakeLedgerEntry) entry = NULL;
 
-    g_mutex_lock(&file->lock);
-    gboolean is_unsaved = file->is_unsaved;
-    if (is_unsaved)
-        fs_inbox_fill_status(
-            node, &file->attributes, lake_spool_size(file->staged), ret_status);
-    g_mutex_unlock(&file->lock);
-    if (is_unsaved)
+    if (attributes_at_hand(file, ret_status))
         return TRUE;
-
     entry = find_entry(node, call, &zone, error);
     if (!entry)
         return FALSE;
@@ -571,18 +540,25 @@ file_attributes(FsNode *node, FsCall *call, struct stat *ret_status, GError **er
     return TRUE;
 }
 
-/* With the file's lock held. */
+/* With the file's lock held, of a file that is unsaved, or removed and open for writing. */
 static gboolean
-change_unsaved(InboxFile *file, FsHandle *handle, const FsChange *change, GError **error)
+change_staged(FsInboxFile *file, FsHandle *handle, const FsChange *change, GError **error)
 {
+    LakeSpool *bytes = handle && handle->staged ? handle->staged
+                       : file->staged           ? file->staged
+                                                : file->open_bytes;
+
     if (change->mask & FS_CHANGE_SIZE) {
-        if (!lake_spool_truncate(file->staged, change->size_bytes, error))
+        if (!lake_spool_truncate(bytes, change->size_bytes, error))
             return FALSE;
         file->attributes.mtime_ns = fs_node_now_ns();
         /* ftruncate counts as writing: rsync --inplace ends with one. */
-        if (handle && handle->staged == file->staged) {
+        if (handle && handle->staged) {
             handle->is_dirty = TRUE;
             handle->has_written = TRUE;
+            file->version++;
+            if (file->is_unsaved && handle->generation == file->generation)
+                fs_inbox_commit_become_unsaved(file, bytes);
         }
     }
     fs_inbox_apply_change(&file->attributes, change);
@@ -595,18 +571,22 @@ static gboolean
 resize_saved(
     FsNode *node, FsCall *call, FsHandle *handle, const FsChange *change, GError **error)
 {
-    InboxFile *file = (InboxFile *)node;
+    FsInboxFile *file = (FsInboxFile *)node;
     g_autoptr(LakeSpool) content = NULL;
     g_autofree char *zone = NULL;
     g_autoptr(LakeLedgerEntry) entry = find_entry(node, call, &zone, error);
 
     if (!entry || !fs_call_may_block(call))
         return FALSE;
+    g_mutex_lock(&file->lock);
     if (handle && handle->staged)
         content = lake_spool_ref(handle->staged);
-    else
-        content =
-            change->size_bytes == 0 ? new_spool(node) : restore(node, call, zone, entry, error);
+    else if (file->open_bytes)
+        content = lake_spool_ref(file->open_bytes);
+    g_mutex_unlock(&file->lock);
+    if (!content)
+        content = change->size_bytes == 0 ? fs_inbox_commit_new_spool(node)
+                                          : restore(node, call, zone, &entry, error);
     if (!content || !lake_spool_truncate(content, change->size_bytes, error))
         return FALSE;
 
@@ -619,40 +599,47 @@ resize_saved(
     if (handle && handle->staged) {
         handle->is_dirty = TRUE;
         handle->has_written = TRUE;
-        become_unsaved(file, content);
+        fs_inbox_commit_become_unsaved(file, content);
     }
     g_mutex_unlock(&file->lock);
-    return (handle && handle->staged) ||
-           ingest_spool(file, call, zone, entry->path, content, error);
+    if (handle && handle->staged)
+        return TRUE;
+    if (!fs_inbox_commit_hold(file, call, error))
+        return FALSE;
+    gboolean is_good = fs_inbox_commit_spool(file, call, zone, entry->path, content, error);
+    fs_inbox_commit_let_go(file);
+    return is_good;
 }
 
-static gboolean
-store_attributes(
-    FsNode *node, FsCall *call, const char *zone, LakeLedgerEntry *entry, GError **error)
+/* A writer that is still there takes them along with its next bytes. */
+static void
+remember_stored(FsInboxFile *file, const LakeLedgerEntry *entry)
 {
-    if (!fs_call_may_block(call) ||
-        !lake_ledger_set_attributes(lake_workspace_catalog(node->context->workspace), zone,
-            entry->path, &entry->attributes, entry->xattrs, call->cancellable, error))
-        return FALSE;
-    fs_cache_put_entry(node->context->cache, zone, entry);
-    return TRUE;
+    g_autoptr(GMutexLocker) locker = g_mutex_locker_new(&file->lock);
+
+    if (file->is_unsaved)
+        return;
+    file->attributes = entry->attributes;
+    g_free(file->xattrs);
+    file->xattrs = g_strdup(entry->xattrs);
 }
 
 static gboolean
 file_change(
     FsNode *node, FsCall *call, FsHandle *handle, const FsChange *change, GError **error)
 {
-    InboxFile *file = (InboxFile *)node;
+    FsInboxFile *file = (FsInboxFile *)node;
     g_autofree char *zone = NULL;
     g_autoptr(LakeLedgerEntry) entry = NULL;
+    gboolean is_placed = fs_node_is_placed(node);
     gboolean is_good = FALSE;
 
     g_mutex_lock(&file->lock);
-    gboolean is_unsaved = file->is_unsaved;
-    if (is_unsaved)
-        is_good = change_unsaved(file, handle, change, error);
+    gboolean is_staged = file->is_unsaved || (!is_placed && file->open_bytes);
+    if (is_staged)
+        is_good = change_staged(file, handle, change, error);
     g_mutex_unlock(&file->lock);
-    if (is_unsaved)
+    if (is_staged)
         return is_good;
 
     entry = find_entry(node, call, &zone, error);
@@ -662,7 +649,10 @@ file_change(
         return resize_saved(node, call, handle, change, error);
     g_autoptr(LakeLedgerEntry) changed = lake_ledger_entry_copy(entry);
     fs_inbox_apply_change(&changed->attributes, change);
-    return store_attributes(node, call, zone, changed, error);
+    if (!fs_inbox_commit_attributes(node, call, zone, changed, error))
+        return FALSE;
+    remember_stored(file, changed);
+    return TRUE;
 }
 
 static const char *const own_xattrs[] = {
@@ -699,7 +689,7 @@ without_own_xattrs(const char *xattrs)
 static char *
 file_xattrs(FsNode *node, FsCall *call, GError **error)
 {
-    InboxFile *file = (InboxFile *)node;
+    FsInboxFile *file = (FsInboxFile *)node;
     g_autofree char *zone = NULL;
     g_autoptr(LakeLedgerEntry) entry = NULL;
 
@@ -716,7 +706,7 @@ file_xattrs(FsNode *node, FsCall *call, GError **error)
 static gboolean
 file_set_xattrs(FsNode *node, FsCall *call, const char *xattrs, GError **error)
 {
-    InboxFile *file = (InboxFile *)node;
+    FsInboxFile *file = (FsInboxFile *)node;
     g_autofree char *zone = NULL;
     g_autoptr(LakeLedgerEntry) entry = NULL;
 
@@ -737,12 +727,15 @@ file_set_xattrs(FsNode *node, FsCall *call, const char *xattrs, GError **error)
     g_autoptr(LakeLedgerEntry) changed = lake_ledger_entry_copy(entry);
     g_free(changed->xattrs);
     changed->xattrs = g_strdup(kept);
-    return store_attributes(node, call, zone, changed, error);
+    if (!fs_inbox_commit_attributes(node, call, zone, changed, error))
+        return FALSE;
+    remember_stored(file, changed);
+    return TRUE;
 }
 
 const FsNodeClass fs_node_inbox_file = {
     .name = "inbox-file",
-    .size = sizeof(InboxFile),
+    .size = sizeof(FsInboxFile),
     .timeout_seconds = FS_CACHE_KERNEL_SECONDS,
     .free = file_free,
     .attributes = file_attributes,

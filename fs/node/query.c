@@ -197,6 +197,11 @@ fs_query_rename(FsNode *folder, const char *name, const char *new_name, gboolean
     if (!check_name(name, error) || !check_name(new_name, error))
         return FALSE;
     place_init(&place, folder, name);
+    if (!fs_query_store_has(place.queries_dir, place.table, name)) {
+        lake_error_set(error, LAKE_ERROR_CLASS_GENERAL, LAKE_ERROR_REFUSED,
+            "nobody wrote \"%s\": the default stays where it is", name);
+        return FALSE;
+    }
     if (!may_replace && fs_query_store_has(place.queries_dir, place.table, new_name)) {
         lake_error_set(error, LAKE_ERROR_CLASS_GENERAL, LAKE_ERROR_EXISTS,
             "the query \"%s\" is there already", new_name);
@@ -626,6 +631,11 @@ query_change(
     /* Times and modes of a query mean nothing; refusing them would make cp -p fail. */
     if (!(change->mask & FS_CHANGE_SIZE))
         return TRUE;
+    if (change->size_bytes > LAKE_QUERY_MAX_BYTES) {
+        lake_error_set(error, LAKE_ERROR_CLASS_GENERAL, LAKE_ERROR_TOO_BIG,
+            "a query has at most %d bytes", LAKE_QUERY_MAX_BYTES);
+        return FALSE;
+    }
     if (handle && handle->staged) {
         handle->is_empty_start = handle->is_empty_start || change->size_bytes == 0;
         return lake_spool_truncate(handle->staged, change->size_bytes, error);

@@ -42,7 +42,9 @@ root_lookup(FsNode *folder, FsCall *call, const char *name, GError **error)
         return NULL;
     is_table = found && found->has_table;
     fs_cache_table_free(found);
-    return is_table ? fixed_child(folder, name, &fs_node_table) : NULL;
+    /* A result in another form (query.jsonl) has a name that a table could have. */
+    return is_table ? fixed_child(folder, name, &fs_node_table)
+                    : fs_query_lookup(folder, name, error);
 }
 
 static GPtrArray *

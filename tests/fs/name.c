@@ -14,7 +14,7 @@ static const char *const pieces[] = {"a", "Z", "0", "%", "%2", "%25", "%41", "/"
     "\xf0\x9f\x8c\x8a"};
 
 static const char *const reserved[] = {"ingest", ".deeplake", ".", "..", "query.sql", "a.sql",
-    ".sql", "a.json", "a.jsonl", "a.csv", "a.sql.text", ".csv", "\xc3\xa4.sql"};
+    ".sql", "a.sql", "x.text.sql", "\xc3\xa4.sql"};
 
 static char *
 random_name(void)
@@ -116,7 +116,7 @@ test_reserved(void)
     assert_name(".", "%2E");
     assert_name("..", "%2E.");
     assert_name("query.sql", "%71uery.sql");
-    assert_name("a.csv", "%61.csv");
+    assert_name("a.csv", "a.csv");
 }
 
 /* What shows is found again: an escaped name is a table's, not a query's. */

@@ -62,13 +62,6 @@ def source(work):
     return folder
 
 
-@pytest.fixture
-def zone(mount, table):
-    folder = mount.zone(table)
-    os.mkdir(folder)
-    return folder
-
-
 def file_ids(mount, table):
     return {path: (mount.ledger(table, path)["file_id"],
                    mount.sql(f'SELECT min(id), max(id) FROM "{table}" WHERE file_id = %s',

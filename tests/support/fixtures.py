@@ -153,3 +153,10 @@ def table(request):
     """A name for a table of this test alone."""
     words = re.sub(r"[^a-z0-9]+", "_", request.node.name.lower()).strip("_")
     return f"{words[:40]}_{next(_numbers)}"
+
+
+@pytest.fixture
+def zone(mount, table):
+    folder = mount.zone(table)
+    os.mkdir(folder)
+    return folder

@@ -1,0 +1,266 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Unsaved bytes of a file in ingest/, and how they become rows. */
+#include "fs/node/inbox_commit.h"
+
+#include "core/error.h"
+#include "core/fault.h"
+#include "fs/cache.h"
+#include "fs/failures.h"
+#include "fs/node/inbox.h"
+
+/* Waiting for another's commit of the same file looks at the cancellable this often. */
+#define CANCEL_SLICE_US (50 * G_TIME_SPAN_MILLISECOND)
+
+/* --- unsaved and saved --- */
+
+void
+fs_inbox_commit_become_unsaved(FsInboxFile *file, LakeSpool *staged)
+{
+    LakeSpool *former = file->staged;
+
+    file->staged = lake_spool_ref(staged);
+    g_clear_pointer(&former, lake_spool_unref);
+    if (!file->is_unsaved) {
+        file->is_unsaved = TRUE;
+        fs_node_pin(&file->node, TRUE);
+    }
+}
+
+/* The caller has a reference, so that unpinning frees nothing. */
+void
+fs_inbox_commit_become_saved(FsInboxFile *file)
+{
+    g_clear_pointer(&file->staged, lake_spool_unref);
+    if (!file->is_unsaved)
+        return;
+    file->is_unsaved = FALSE;
+    fs_node_pin(&file->node, FALSE);
+}
+
+void
+fs_inbox_file_drop(FsNode *node)
+{
+    FsInboxFile *file = (FsInboxFile *)node;
+    g_autoptr(GMutexLocker) locker = g_mutex_locker_new(&file->lock);
+
+    if (!file->is_unsaved)
+        return;
+    file->generation++;
+    fs_inbox_commit_become_saved(file);
+}
+
+/* --- one at a time --- */
+
+gboolean
+fs_inbox_commit_hold(FsInboxFile *file, FsCall *call, GError **error)
+{
+    g_autoptr(GMutexLocker) locker = g_mutex_locker_new(&file->lock);
+
+    while (file->is_held) {
+        if (g_cancellable_is_cancelled(call->cancellable)) {
+            lake_error_set(error, LAKE_ERROR_CLASS_INGEST, LAKE_ERROR_CANCELLED, "interrupted");
+            return FALSE;
+        }
+        g_cond_wait_until(&file->let_go, &file->lock, g_get_monotonic_time() + CANCEL_SLICE_US);
+    }
+    file->is_held = TRUE;
+    return TRUE;
+}
+
+void
+fs_inbox_commit_let_go(FsInboxFile *file)
+{
+    g_autoptr(GMutexLocker) locker = g_mutex_locker_new(&file->lock);
+
+    file->is_held = FALSE;
+    g_cond_broadcast(&file->let_go);
+}
+
+static gint
+compare_inodes(gconstpointer a, gconstpointer b)
+{
+    const FsNode *left = *(const FsNode *const *)a;
+    const FsNode *right = *(const FsNode *const *)b;
+
+    return (left->inode > right->inode) - (left->inode < right->inode);
+}
+
+gboolean
+fs_inbox_files_hold(GPtrArray *files, FsCall *call, GError **error)
+{
+    /* In one order for all, or two renames could wait for each other. */
+    g_ptr_array_sort(files, compare_inodes);
+    for (guint i = 0; i < files->len; i++)
+        if (!fs_inbox_commit_hold(files->pdata[i], call, error)) {
+            g_ptr_array_set_size(files, (gint)i);
+            fs_inbox_files_let_go(files);
+            return FALSE;
+        }
+    return TRUE;
+}
+
+void
+fs_inbox_files_let_go(GPtrArray *files)
+{
+    for (guint i = 0; i < files->len; i++)
+        fs_inbox_commit_let_go(files->pdata[i]);
+}
+
+LakeSpool *
+fs_inbox_commit_new_spool(FsNode *node)
+{
+    return lake_spool_new(lake_workspace_spool_dir(node->context->workspace));
+}
+
+/* --- committing --- */
+
+static void
+fill_ingest(FsInboxFile *file, LakeIngestFile *ingest, char **ret_xattrs)
+{
+    const LakeConfig *config = lake_workspace_config(file->node.context->workspace);
+    g_autoptr(GMutexLocker) locker = g_mutex_locker_new(&file->lock);
+
+    ingest->attributes = file->attributes;
+    ingest->settings.chunk_size = config->chunk_size;
+    ingest->settings.chunk_overlap = config->chunk_overlap;
+    *ret_xattrs = g_strdup(file->xattrs);
+    ingest->xattrs = *ret_xattrs;
+}
+
+/* One file into the server; what became of it into cache, jobs and failures. */
+static LakeLedgerEntry *
+ingest_spool(FsInboxFile *file, FsCall *call, const char *zone, const char *path,
+    LakeSpool *content, GError **error)
+{
+    FsContext *context = file->node.context;
+    LakeJobs *jobs = lake_workspace_jobs(context->workspace);
+    g_autofree char *xattrs = NULL;
+    g_autoptr(GError) failure = NULL;
+    LakeIngestFile ingest = {
+        .table = zone,
+        .path = path,
+        .content = content,
+        .expectation = fs_cache_expectation(context->cache, zone, path),
+        .progress = lake_jobs_progress,
+    };
+
+    fill_ingest(file, &ingest, &xattrs);
+    LakeJob *job = lake_jobs_begin(jobs, zone, path, lake_spool_size(content));
+    ingest.progress_data = job;
+    g_autoptr(LakeLedgerEntry) entry = lake_ingest_file(
+        lake_workspace_catalog(context->workspace), &ingest, call->cancellable, &failure);
+    lake_jobs_end(jobs, job, failure);
+
+    if (!entry) {
+        fs_failures_refuse(context->failures, zone, path, failure);
+        g_propagate_error(error, g_steal_pointer(&failure));
+        return NULL;
+    }
+    fs_cache_put_entry(context->cache, zone, entry);
+    fs_cache_note_table(context->cache, zone);
+    fs_failures_forgive(context->failures, zone, path);
+    fs_context_note_ingest(context, zone);
+    return g_steal_pointer(&entry);
+}
+
+gboolean
+fs_inbox_commit_attributes(
+    FsNode *node, FsCall *call, const char *zone, LakeLedgerEntry *entry, GError **error)
+{
+    if (!fs_call_may_block(call) ||
+        !lake_ledger_set_attributes(lake_workspace_catalog(node->context->workspace), zone,
+            entry->path, &entry->attributes, entry->xattrs, call->cancellable, error))
+        return FALSE;
+    fs_cache_put_entry(node->context->cache, zone, entry);
+    return TRUE;
+}
+
+/* What chmod and such set while the rows were on their way. */
+static gboolean
+store_late_changes(FsInboxFile *file, FsCall *call, const char *zone,
+    const LakeLedgerEntry *entry, GError **error)
+{
+    g_autoptr(LakeLedgerEntry) changed = NULL;
+
+    g_mutex_lock(&file->lock);
+    const LakeFileAttributes *now = &file->attributes;
+    if (now->mode != entry->attributes.mode || now->uid != entry->attributes.uid ||
+        now->gid != entry->attributes.gid || now->mtime_ns != entry->attributes.mtime_ns ||
+        g_strcmp0(file->xattrs, entry->xattrs) != 0) {
+        changed = lake_ledger_entry_copy(entry);
+        changed->attributes = *now;
+        g_free(changed->xattrs);
+        changed->xattrs = g_strdup(file->xattrs);
+    }
+    g_mutex_unlock(&file->lock);
+    return !changed || fs_inbox_commit_attributes(&file->node, call, zone, changed, error);
+}
+
+gboolean
+fs_inbox_commit_spool(FsInboxFile *file, FsCall *call, const char *zone, const char *path,
+    LakeSpool *content, GError **error)
+{
+    g_autoptr(LakeLedgerEntry) entry = NULL;
+    guint64 version;
+    gboolean is_newest;
+
+    g_mutex_lock(&file->lock);
+    version = file->version;
+    g_mutex_unlock(&file->lock);
+    entry = ingest_spool(file, call, zone, path, content, error);
+    if (!entry)
+        return FALSE;
+    (void)lake_fault("inbox-before-reply");
+    g_mutex_lock(&file->lock);
+    is_newest = file->staged == content && file->version == version;
+    if (is_newest)
+        fs_inbox_commit_become_saved(file);
+    g_mutex_unlock(&file->lock);
+    return !is_newest || store_late_changes(file, call, zone, entry, error);
+}
+
+gboolean
+fs_inbox_file_commit(
+    FsNode *node, FsCall *call, const char *zone, const char *path, GError **error)
+{
+    FsInboxFile *file = (FsInboxFile *)node;
+    g_autoptr(LakeSpool) content = NULL;
+
+    g_mutex_lock(&file->lock);
+    content = file->staged ? lake_spool_ref(file->staged) : NULL;
+    g_mutex_unlock(&file->lock);
+    return !content || fs_inbox_commit_spool(file, call, zone, path, content, error);
+}
+
+/* A handle's bytes, the file being held. TRUE without doing anything when the name is
+ * temporary, the file is gone, or another handle emptied or wrote it later: that one's bytes
+ * count. */
+static gboolean
+commit_held(FsHandle *handle, FsCall *call, GError **error)
+{
+    FsInboxFile *file = (FsInboxFile *)handle->node;
+    g_autofree char *zone = NULL;
+    g_autofree char *path = NULL;
+    gboolean counts;
+
+    g_mutex_lock(&file->lock);
+    counts = handle->generation == file->generation && file->staged == handle->staged;
+    g_mutex_unlock(&file->lock);
+    if (!counts || !fs_inbox_locate(handle->node, &zone, &path, NULL) ||
+        lake_ingest_is_temporary(path))
+        return TRUE;
+    return fs_inbox_commit_spool(file, call, zone, path, handle->staged, error);
+}
+
+gboolean
+fs_inbox_commit_handle(FsHandle *handle, FsCall *call, GError **error)
+{
+    FsInboxFile *file = (FsInboxFile *)handle->node;
+    gboolean is_good;
+
+    if (!fs_inbox_commit_hold(file, call, error))
+        return FALSE;
+    is_good = commit_held(handle, call, error);
+    fs_inbox_commit_let_go(file);
+    return is_good;
+}

@@ -1,0 +1,45 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#pragma once
+
+/* fs/node/inbox_commit.h: a file of ingest/ between its first write and its rows. For
+ * fs/node/inbox_file.c, which is the rest of it; others see fs/node/inbox.h. Any thread.
+ */
+
+#include "fs/node.h"
+
+typedef struct {
+    FsNode node;
+    GMutex lock;                   /* guards all below, and the state of the file's handles */
+    GCond let_go;                  /* is_held became FALSE */
+    gboolean is_held;              /* fs_inbox_files_hold */
+    gboolean is_unsaved;           /* the node is pinned exactly as long as this is TRUE */
+    LakeFileAttributes attributes; /* while unsaved or open */
+    char *xattrs;                  /* while unsaved or open for writing */
+    LakeSpool *staged;             /* while unsaved: what was written last */
+    LakeSpool *open_bytes;         /* of the writer that came last */
+    guint64 version;               /* of the bytes: grows with each write */
+    guint n_writers;
+    guint64 generation; /* of drops: a handle from before one is dead */
+} FsInboxFile;
+
+LakeSpool *fs_inbox_commit_new_spool(FsNode *node);
+
+/* With the file's lock held: what `staged` holds is newer than the ledger, or nothing is any
+ * more. The second is for a caller that has a reference. */
+void fs_inbox_commit_become_unsaved(FsInboxFile *file, LakeSpool *staged);
+void fs_inbox_commit_become_saved(FsInboxFile *file);
+
+/* fs_inbox_files_hold of one. */
+gboolean fs_inbox_commit_hold(FsInboxFile *file, FsCall *call, GError **error);
+void fs_inbox_commit_let_go(FsInboxFile *file);
+
+/* Ingests content; the file is saved then, unless newer bytes were written meanwhile. The file
+ * is held. */
+gboolean fs_inbox_commit_spool(FsInboxFile *file, FsCall *call, const char *zone,
+    const char *path, LakeSpool *content, GError **error);
+/* Holds the file and ingests what handle wrote. TRUE without doing anything when the name is
+ * temporary, the file is gone, or another handle emptied or wrote it later. */
+gboolean fs_inbox_commit_handle(FsHandle *handle, FsCall *call, GError **error);
+/* The entry's attributes into ledger and cache. */
+gboolean fs_inbox_commit_attributes(
+    FsNode *node, FsCall *call, const char *zone, LakeLedgerEntry *entry, GError **error);
