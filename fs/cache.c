@@ -7,8 +7,7 @@
 /* A listing that took this many times less than it has aged may be read again. */
 #define COST_FACTOR 20
 #define AGE_MAX_US G_TIME_SPAN_SECOND
-/* Folders held; beyond that, those not asked for lately go. */
-#define FOLDERS_MAX 64
+/* A folder that was not asked for this long goes: one in use is read anew every second. */
 #define FOLDER_IDLE_US (10 * G_TIME_SPAN_SECOND)
 
 /* One folder of a drop zone. */
@@ -269,10 +268,10 @@ get_folder(FsCache *cache, const char *zone, const char *path)
     if (!folder) {
         gint64 now_us = g_get_monotonic_time();
 
-        if (g_hash_table_size(cache->folders) >= FOLDERS_MAX)
-            g_hash_table_foreach_remove(cache->folders, is_folder_idle, &now_us);
+        g_hash_table_foreach_remove(cache->folders, is_folder_idle, &now_us);
         folder = g_new0(Folder, 1);
         folder->entries = new_entries();
+        folder->loaded_at_us = now_us;
         g_hash_table_insert(cache->folders, g_steal_pointer(&key), folder);
     }
     return folder;

@@ -149,11 +149,11 @@ static void
 place(FsNode *folder, const char *name, FsNode *node)
 {
     if (!folder->children)
-        folder->children = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, NULL);
+        folder->children = g_hash_table_new(g_str_hash, g_str_equal);
     node->parent = fs_node_ref(folder);
     g_free(node->name);
     node->name = g_strdup(name);
-    g_hash_table_insert(folder->children, g_strdup(name), node);
+    g_hash_table_insert(folder->children, node->name, node);
 }
 
 /* With the tree lock held. */

@@ -50,7 +50,7 @@ struct FsNode {
     /* Guarded by the tree lock: */
     FsNode *parent;       /* referenced; NULL for the root and for nodes taken out */
     char *name;           /* as the kernel knows it */
-    GHashTable *children; /* name → FsNode, borrowed; NULL for files */
+    GHashTable *children; /* the child's name → FsNode, both borrowed; NULL for files */
     guint64 n_lookups;    /* the kernel's */
     guint n_results;      /* open handles whose bytes are in the kernel's page cache: 0 or 1 */
     gint64 result_size;   /* of those bytes; else of the last result, or -1 */
