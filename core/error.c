@@ -62,6 +62,18 @@ lake_error_set(
     va_end(arguments);
 }
 
+gboolean
+lake_error_bad_input(GError **error, LakeErrorClass class, const char *format, ...)
+{
+    LakeErrorFacts facts = {.class = class};
+    va_list arguments;
+
+    va_start(arguments, format);
+    set_error(error, LAKE_ERROR_BAD_INPUT, &facts, format, arguments);
+    va_end(arguments);
+    return FALSE;
+}
+
 void
 lake_error_set_facts(
     GError **error, LakeErrorCode code, const LakeErrorFacts *facts, const char *format, ...)

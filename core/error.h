@@ -62,6 +62,10 @@ GQuark lake_error_quark(void);
 void lake_error_set(GError **error, LakeErrorClass class, LakeErrorCode code,
     const char *format, ...) G_GNUC_PRINTF(4, 5);
 
+/* As lake_error_set with BAD_INPUT. Returns FALSE, so that a check can end with it. */
+gboolean lake_error_bad_input(GError **error, LakeErrorClass class, const char *format, ...)
+    G_GNUC_PRINTF(3, 4);
+
 /* As lake_error_set; facts->class counts too, and the texts are copied. */
 void lake_error_set_facts(GError **error, LakeErrorCode code, const LakeErrorFacts *facts,
     const char *format, ...) G_GNUC_PRINTF(4, 5);

@@ -91,5 +91,5 @@ lake_transport_status(LakeTransport *transport, LakeTransportStatus *ret_status)
 const char *
 lake_transport_name(LakeTransport *transport)
 {
-    return transport->class->name;
+    return transport->name;
 }

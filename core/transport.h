@@ -89,7 +89,6 @@ const char *lake_transport_name(LakeTransport *transport);
 
 /* For those who implement one: core/transport.c only forwards to these. */
 typedef struct {
-    const char *name;
     void (*free)(LakeTransport *transport);
     LakeResult *(*run)(LakeTransport *transport, LakeTransportUse use, LakeStatement *statement,
         GCancellable *cancellable, GError **error);
@@ -120,6 +119,7 @@ typedef struct {
 /* First member of every implementation. */
 struct LakeTransport {
     const LakeTransportClass *class;
+    const char *name;
 };
 struct LakeTransaction {
     const LakeTransactionClass *class;

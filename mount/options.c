@@ -18,7 +18,8 @@ static const MountCommand commands[] = {
         "run one statement and print its result as JSON"},
     {MOUNT_COMMAND_INGEST, "ingest", "TABLE PATH...", "make rows of files and folders"},
     {MOUNT_COMMAND_DROP, "drop", "TABLE", "drop a table with all its rows"},
-    {MOUNT_COMMAND_STATUS, "status", "", "show the server, the state folder and its mounts"},
+    {MOUNT_COMMAND_STATUS, "status", "[MOUNTPOINT]",
+        "show the server, the state folder and its mounts"},
     {MOUNT_COMMAND_HELP, "help", "[COMMAND]", "show help on a command"},
 };
 
@@ -57,6 +58,11 @@ static const MountOption table[] = {
         FIELD(is_jsonl)},
     {"file", 0, MOUNT_OPTION_TEXT, "FILE", "read the SQL from FILE; - is standard input",
         FOR(QUERY), FIELD(file)},
+    {"watch", 0, MOUNT_OPTION_FLAG, NULL, "show what the mounts are ingesting, until they go",
+        FOR(STATUS), FIELD(is_watch)},
+    {"interval", 0, MOUNT_OPTION_TEXT, "SECONDS",
+        "with --watch: how often to look, from 0.1 to 3600 [default: 1]", FOR(STATUS),
+        FIELD(interval)},
     {"if-exists", 0, MOUNT_OPTION_FLAG, NULL, "a table that is not there is no error",
         FOR(DROP), FIELD(if_exists)},
 };
@@ -150,21 +156,8 @@ mount_options_free(MountOptions *options)
     g_free(options->config_file);
     g_free(options->log_level);
     g_free(options->file);
+    g_free(options->interval);
     g_free(options);
-}
-
-static gboolean complain(GError **error, const char *format, ...) G_GNUC_PRINTF(2, 3);
-
-static gboolean
-complain(GError **error, const char *format, ...)
-{
-    va_list arguments;
-
-    va_start(arguments, format);
-    g_autofree char *message = g_strdup_vprintf(format, arguments);
-    va_end(arguments);
-    lake_error_set(error, LAKE_ERROR_CLASS_GENERAL, LAKE_ERROR_BAD_INPUT, "%s", message);
-    return FALSE;
 }
 
 /* What is unknown may be anything; it stays one line. */
@@ -174,8 +167,10 @@ complain_unknown(const char *what, const char *name, const char *nearest, GError
     g_autofree char *shown = g_strescape(name, NULL);
 
     if (nearest)
-        return complain(error, "unknown %s %s; the nearest known is %s", what, shown, nearest);
-    return complain(error, "unknown %s %s; see deeplakefs --help", what, shown);
+        return lake_error_bad_input(error, LAKE_ERROR_CLASS_GENERAL,
+            "unknown %s %s; the nearest known is %s", what, shown, nearest);
+    return lake_error_bad_input(
+        error, LAKE_ERROR_CLASS_GENERAL, "unknown %s %s; see deeplakefs --help", what, shown);
 }
 
 /* Which commands' options count now. Before a command is named: those that all have. */
@@ -254,7 +249,7 @@ take_setting(
     gboolean is_dsn = setting->offset == offsetof(LakeConfig, dsn);
 
     if (is_dsn && value && mount_secret_in_dsn(value)) {
-        complain(error,
+        lake_error_bad_input(error, LAKE_ERROR_CLASS_GENERAL,
             "a password in a command line can be read by every user of this machine; "
             "use PGPASSFILE, a service file or DEEPLAKE_DSN");
         return FALSE;
@@ -350,14 +345,16 @@ take_word(MountOptions *options, const char *word, GError **error)
     if (option && option->offset != offsetof(MountOptions, is_help)) {
         if (!option->argument == !value)
             return take_option(options, option, value, error);
-        return complain(error, "-o %s %s", name, value ? "takes no value" : "needs a value");
+        return lake_error_bad_input(error, LAKE_ERROR_CLASS_GENERAL, "-o %s %s", name,
+            value ? "takes no value" : "needs a value");
     }
 
     const LakeConfigSetting *setting = find_setting(name);
     if (setting) {
         if (value || setting->type == LAKE_CONFIG_FLAG)
             return take_setting(options, setting, value, error);
-        return complain(error, "-o %s needs a value", name);
+        return lake_error_bad_input(
+            error, LAKE_ERROR_CLASS_GENERAL, "-o %s needs a value", name);
     }
 
     if (options->is_sloppy)
@@ -389,7 +386,8 @@ static gboolean
 next_value(Reader *reader, const char *option, const char **ret_value, GError **error)
 {
     if (reader->at + 1 >= reader->argc)
-        return complain(error, "%s needs a value", option);
+        return lake_error_bad_input(
+            error, LAKE_ERROR_CLASS_GENERAL, "%s needs a value", option);
     *ret_value = reader->argv[++reader->at];
     return TRUE;
 }
@@ -417,7 +415,8 @@ take_long(MountOptions *options, Reader *reader, GError **error)
     if (needs_value && !value && !next_value(reader, shown, &value, error))
         return FALSE;
     if (option && !option->argument && value)
-        return complain(error, "%s takes no value", shown);
+        return lake_error_bad_input(
+            error, LAKE_ERROR_CLASS_GENERAL, "%s takes no value", shown);
 
     return option ? take_option(options, option, value, error)
                   : take_setting(options, setting, value, error);
@@ -514,26 +513,29 @@ check_arguments(MountOptions *options, GError **error)
         [MOUNT_COMMAND_QUERY] = {1, G_MAXUINT},
         [MOUNT_COMMAND_INGEST] = {2, G_MAXUINT},
         [MOUNT_COMMAND_DROP] = {1, 1},
-        [MOUNT_COMMAND_STATUS] = {0, 0},
+        [MOUNT_COMMAND_STATUS] = {0, 1},
         [MOUNT_COMMAND_HELP] = {0, 1},
     };
 
     if (options->is_help || options->is_version)
         return TRUE;
     if (!options->command)
-        return complain(error, "no command was given; see deeplakefs --help");
+        return lake_error_bad_input(
+            error, LAKE_ERROR_CLASS_GENERAL, "no command was given; see deeplakefs --help");
 
     guint n_given = options->arguments->len + (options->file != NULL);
     const char *wanted = *options->command->arguments ? options->command->arguments : "none";
     if (n_given < limits[options->command->id].n_min)
-        return complain(error, "an argument is missing; it takes: %s", wanted);
+        return lake_error_bad_input(
+            error, LAKE_ERROR_CLASS_GENERAL, "an argument is missing; it takes: %s", wanted);
     if (n_given > limits[options->command->id].n_max)
-        return complain(error, "too many arguments; it takes: %s", wanted);
+        return lake_error_bad_input(
+            error, LAKE_ERROR_CLASS_GENERAL, "too many arguments; it takes: %s", wanted);
 
     static const char *const levels[] = {"error", "warning", "info", "debug", NULL};
     if (options->log_level && !g_strv_contains(levels, options->log_level))
-        return complain(
-            error, "--log-level %s: must be error, warning, info or debug", options->log_level);
+        return lake_error_bad_input(error, LAKE_ERROR_CLASS_GENERAL,
+            "--log-level %s: must be error, warning, info or debug", options->log_level);
     return TRUE;
 }
 

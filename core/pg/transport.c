@@ -256,18 +256,7 @@ transport_status(LakeTransport *transport, LakeTransportStatus *ret_status)
     lake_pg_pool_status(pool_of(transport), ret_status);
 }
 
-static const LakeTransportClass embedded_class = {
-    .name = "embedded",
-    .free = transport_free,
-    .run = transport_run,
-    .run_all = transport_run_all,
-    .stream = transport_stream,
-    .begin = transport_begin,
-    .status = transport_status,
-};
-
-static const LakeTransportClass postgresql_class = {
-    .name = "postgresql",
+static const LakeTransportClass pg_transport_class = {
     .free = transport_free,
     .run = transport_run,
     .run_all = transport_run_all,
@@ -281,7 +270,8 @@ lake_pg_transport_new(const LakePgOptions *options)
 {
     PgTransport *transport = g_new0(PgTransport, 1);
 
-    transport->base.class = options->is_embedded ? &embedded_class : &postgresql_class;
+    transport->base.class = &pg_transport_class;
+    transport->base.name = options->is_embedded ? "embedded" : "postgresql";
     transport->pool = lake_pg_pool_new(options);
     return &transport->base;
 }

@@ -11,20 +11,6 @@
 /* MAXDIM of PostgreSQL. */
 #define MAX_DIMENSIONS 6
 
-static gboolean bad_input(GError **error, const char *format, ...) G_GNUC_PRINTF(2, 3);
-
-static gboolean
-bad_input(GError **error, const char *format, ...)
-{
-    va_list arguments;
-
-    va_start(arguments, format);
-    g_autofree char *message = g_strdup_vprintf(format, arguments);
-    va_end(arguments);
-    lake_error_set(error, LAKE_ERROR_CLASS_GENERAL, LAKE_ERROR_BAD_INPUT, "%s", message);
-    return FALSE;
-}
-
 static LakeQuery *
 new_query(const char *sql, gsize n_bytes)
 {
@@ -166,8 +152,8 @@ value_to_text(const char *json, guint number, guint line, char **ret_text, GErro
     if (*ret_text || is_null)
         return TRUE;
 
-    bad_input(error, "line %u: the value of $%u %s", line, number,
-        is_string ? "has a NUL (\\u0000), which text cannot hold" : "is not JSON");
+    lake_error_bad_input(error, LAKE_ERROR_CLASS_GENERAL, "line %u: the value of $%u %s", line,
+        number, is_string ? "has a NUL (\\u0000), which text cannot hold" : "is not JSON");
     if (error && !is_string)
         lake_error_hint(
             *error, "Strings stand in double quotes, as in: -- $%u = \"abc\"", number);
@@ -224,8 +210,9 @@ parse_line(const char *line, guint line_number, GArray *parameters, GError **err
         return TRUE;
 
     if (!g_ascii_string_to_unsigned(number_text, 10, 1, N_PARAMETERS_MAX, &number, NULL))
-        return bad_input(error, "line %u: $%s is not a parameter: they go from $1 to $%d",
-            line_number, number_text, N_PARAMETERS_MAX);
+        return lake_error_bad_input(error, LAKE_ERROR_CLASS_GENERAL,
+            "line %u: $%s is not a parameter: they go from $1 to $%d", line_number, number_text,
+            N_PARAMETERS_MAX);
     if (!value_to_text(json, (guint)number, line_number, &text, error))
         return FALSE;
 
@@ -233,8 +220,9 @@ parse_line(const char *line, guint line_number, GArray *parameters, GError **err
         g_array_set_size(parameters, (guint)number);
     Parameter *parameter = &g_array_index(parameters, Parameter, number - 1);
     if (parameter->line)
-        return bad_input(error, "line %u: $%u is given a second time, after line %u",
-            line_number, (guint)number, parameter->line);
+        return lake_error_bad_input(error, LAKE_ERROR_CLASS_GENERAL,
+            "line %u: $%u is given a second time, after line %u", line_number, (guint)number,
+            parameter->line);
     parameter->text = g_steal_pointer(&text);
     parameter->line = line_number;
     return TRUE;
@@ -271,7 +259,8 @@ take_parameters(LakeQuery *query, GArray *parameters, GError **error)
             guint later = i;
             while (!g_array_index(parameters, Parameter, later).line)
                 later++;
-            return bad_input(error, "line %u: $%u is given, but $%u is not",
+            return lake_error_bad_input(error, LAKE_ERROR_CLASS_GENERAL,
+                "line %u: $%u is given, but $%u is not",
                 g_array_index(parameters, Parameter, later).line, later + 1, i + 1);
         }
         g_ptr_array_add(query->parameters, g_steal_pointer(&parameter->text));
@@ -298,12 +287,13 @@ check_text(const char *text, gsize n_bytes, GError **error)
     const char *invalid;
 
     if (n_bytes > LAKE_QUERY_MAX_BYTES)
-        return bad_input(error, "the query has %" G_GSIZE_FORMAT " bytes; at most %d are taken",
-            n_bytes, LAKE_QUERY_MAX_BYTES);
+        return lake_error_bad_input(error, LAKE_ERROR_CLASS_GENERAL,
+            "the query has %" G_GSIZE_FORMAT " bytes; at most %d are taken", n_bytes,
+            LAKE_QUERY_MAX_BYTES);
     if (g_utf8_validate(text, (gssize)n_bytes, &invalid))
         return TRUE;
-    return bad_input(error, "line %u: the query %s", line_of(text, invalid),
-        *invalid == '\0' ? "has a NUL byte" : "is not UTF-8");
+    return lake_error_bad_input(error, LAKE_ERROR_CLASS_GENERAL, "line %u: the query %s",
+        line_of(text, invalid), *invalid == '\0' ? "has a NUL byte" : "is not UTF-8");
 }
 
 LakeQuery *
@@ -320,8 +310,8 @@ lake_query_parse(const char *text, gsize n_bytes, GError **error)
     if (!parse_leading_lines(query->sql, parameters, &is_empty, error))
         return NULL;
     if (is_empty) {
-        bad_input(
-            error, "the query is empty: line 1 and all that follow are blank or comments");
+        lake_error_bad_input(error, LAKE_ERROR_CLASS_GENERAL,
+            "the query is empty: line 1 and all that follow are blank or comments");
         return NULL;
     }
     if (!take_parameters(query, parameters, error))

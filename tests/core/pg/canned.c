@@ -174,7 +174,7 @@ run(LakeTransport *transport, LakeTransportUse use, LakeStatement *statement,
     return result;
 }
 
-static const LakeTransportClass canned_class = {.name = "canned", .run = run};
+static const LakeTransportClass canned_class = {.run = run};
 
 CannedServer *
 canned_server_new(void)
