@@ -156,10 +156,19 @@ create_ledger(LakeCatalog *catalog)
         " file_id text, kind text NOT NULL, size_bytes bigint NOT NULL DEFAULT 0,"
         " mtime_ns bigint NOT NULL DEFAULT 0, mode integer NOT NULL DEFAULT 0,"
         " uid bigint NOT NULL DEFAULT 0, gid bigint NOT NULL DEFAULT 0, content_hash text,"
-        " n_rows bigint NOT NULL DEFAULT 0, encoding text, settings jsonb, xattrs jsonb,"
+        " n_rows bigint NOT NULL DEFAULT 0, encoding text, settings jsonb, xattrs jsonb, notes "
+        "text,"
         " ingested_at timestamptz NOT NULL DEFAULT now(), PRIMARY KEY (table_name, folder, "
         "name))",
         catalog->ledger);
+}
+
+/* What ledgers of earlier versions lack. */
+static LakeStatement *
+widen_ledger_statement(LakeCatalog *catalog)
+{
+    return lake_statement_new_printf(
+        "ALTER TABLE %s ADD COLUMN IF NOT EXISTS notes text", catalog->ledger);
 }
 
 /* CREATE SCHEMA IF NOT EXISTS wants the privilege even where it has nothing to do, and a role
@@ -173,9 +182,16 @@ create_workspace(
     g_autoptr(LakeStatement) make_schema =
         lake_statement_new_printf("CREATE SCHEMA IF NOT EXISTS %s", schema);
     g_autoptr(LakeStatement) make_ledger = create_ledger(catalog);
-    LakeStatement *all[] = {lock, has_schema ? make_ledger : make_schema, make_ledger};
-    g_autoptr(LakeResult) result = lake_transport_run_all(catalog->transport,
-        LAKE_TRANSPORT_INTERACTIVE, all, has_schema ? 2 : 3, cancellable, error);
+    g_autoptr(LakeStatement) widen_ledger = widen_ledger_statement(catalog);
+    LakeStatement *all[4] = {lock};
+    guint n_statements = 1;
+
+    if (!has_schema)
+        all[n_statements++] = make_schema;
+    all[n_statements++] = make_ledger;
+    all[n_statements++] = widen_ledger;
+    g_autoptr(LakeResult) result = lake_transport_run_all(
+        catalog->transport, LAKE_TRANSPORT_INTERACTIVE, all, n_statements, cancellable, error);
 
     if (!result)
         g_prefix_error(error, "making the workspace \"%s\": ", catalog->schema);
@@ -201,7 +217,8 @@ lake_catalog_open(LakeTransport *transport, const char *schema, gboolean read_on
      */
     found = run_text(catalog,
         "SELECT EXISTS (SELECT FROM pg_catalog.pg_namespace WHERE nspname = $1),"
-        " to_regclass($2) IS NOT NULL,"
+        " to_regclass($2) IS NOT NULL AND EXISTS (SELECT FROM pg_catalog.pg_attribute"
+        "  WHERE attrelid = to_regclass($2) AND attname = 'notes' AND NOT attisdropped),"
         " coalesce(nullif(current_setting('deeplake.root_path', true), ''), '/' || "
         "current_database())",
         schema, catalog->ledger, cancellable, error);

@@ -13,6 +13,9 @@
 #define WORKSPACE_MAX_BYTES 63 /* PostgreSQL's NAMEDATALEN - 1 */
 #define POOL_SIZE_MIN 2        /* one connection is kept for listings */
 #define POOL_SIZE_MAX 1000
+#define INGEST_WORKERS_MAX 256
+#define PDF_DPI_MIN 10
+#define PDF_DPI_MAX 2400
 
 #define FIELD(name) G_STRUCT_OFFSET(LakeConfig, name)
 
@@ -43,6 +46,14 @@ static const LakeConfigSetting settings[] = {
         FIELD(chunk_size)},
     {"chunk_overlap", LAKE_CONFIG_COUNT, NULL, "200", "N",
         "characters that a chunk repeats of the one before", FIELD(chunk_overlap)},
+    {"ingest_workers", LAKE_CONFIG_COUNT, NULL, "4", "N",
+        "threads that make rows of pages and segments", FIELD(ingest_workers)},
+    {"pdf_dpi", LAKE_CONFIG_COUNT, NULL, "300", "N", "pixels per inch of a PDF page's image",
+        FIELD(pdf_dpi)},
+    {"pdf_max_pages", LAKE_CONFIG_COUNT, NULL, "20000", "N", "a PDF of more pages is refused",
+        FIELD(pdf_max_pages)},
+    {"segment_seconds", LAKE_CONFIG_COUNT, NULL, "10", "N", "length of a video segment",
+        FIELD(segment_seconds)},
     {"ro", LAKE_CONFIG_FLAG, NULL, NULL, NULL, "change nothing", FIELD(read_only)},
     {"no_drop", LAKE_CONFIG_FLAG, NULL, NULL, NULL, "refuse rmdir of a table", FIELD(no_drop)},
     {"no_xattrs", LAKE_CONFIG_FLAG, NULL, NULL, NULL, "keep no user.* attributes; faster ls -l",
@@ -411,7 +422,11 @@ lake_config_finish(LakeConfig *config, GError **error)
         !check_range(
             "drain_timeout (milliseconds)", config->drain_timeout_ms, 0, G_MAXINT32, error) ||
         !check_range("max_result_bytes", config->max_result_bytes, 1, G_MAXINT64, error) ||
-        !check_range("chunk_size", config->chunk_size, 1, G_MAXINT32, error))
+        !check_range("chunk_size", config->chunk_size, 1, G_MAXINT32, error) ||
+        !check_range("ingest_workers", config->ingest_workers, 1, INGEST_WORKERS_MAX, error) ||
+        !check_range("pdf_dpi", config->pdf_dpi, PDF_DPI_MIN, PDF_DPI_MAX, error) ||
+        !check_range("pdf_max_pages", config->pdf_max_pages, 1, G_MAXINT32, error) ||
+        !check_range("segment_seconds", config->segment_seconds, 1, G_MAXINT32, error))
         return FALSE;
     if (config->chunk_overlap >= config->chunk_size) {
         lake_error_set(error, LAKE_ERROR_CLASS_GENERAL, LAKE_ERROR_BAD_INPUT,

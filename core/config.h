@@ -25,6 +25,10 @@ typedef struct {
     gint64 drain_timeout_ms; /* how long an unmount waits for closes in progress */
     gint64 chunk_size;       /* characters */
     gint64 chunk_overlap;    /* characters; less than chunk_size */
+    gint64 ingest_workers;   /* threads that make rows of pages and segments */
+    gint64 pdf_dpi;
+    gint64 pdf_max_pages;
+    gint64 segment_seconds; /* of video */
     gboolean read_only;
     gboolean no_drop;   /* rmdir of a table is refused */
     gboolean no_xattrs; /* the kernel is told that there are none, and stops asking */

@@ -6,23 +6,111 @@
 #include "core/ingest/normaliser.h"
 #include <string.h>
 
-/* Rows are sent when they reach this; the memory that one ingest may hold. */
+/* Rows are sent, or staged, when they reach this; the memory that one ingest may hold. */
 #define BATCH_BYTES (1024 * 1024)
+/* Values in spools of their own, each an open file. */
+#define BATCH_SPOOLS 32
+
+/* Making the rows of a slow kind, and sending them, as shares of the whole: for PDF and video
+ * alike the server has little to do. */
+#define SHARE_OF_READING 0.9
 
 typedef struct {
+    const LakeIngestFile *file;
     const LakeNormaliser *kind;
     gpointer state;
+    gboolean is_done; /* it gave its last row */
+    gint64 n_rows;    /* made */
+    double share;     /* of the whole work; never goes back */
 } Source;
+
+static double
+share_of(gint64 part, gint64 whole)
+{
+    return part >= 0 && whole > 0 ? (double)part / (double)whole : 0;
+}
+
+/* share: of the whole work; negative: as many of it as n_rows are of all. */
+static void
+report(Source *source, LakeIngestPhase phase, gint64 n_rows, double share)
+{
+    const LakeIngestFile *file = source->file;
+    LakeNormaliserFacts facts = {.n_rows_total = -1, .bytes_read = -1};
+
+    if (!file->progress)
+        return;
+    source->kind->facts(source->state, &facts);
+    g_free(facts.encoding);
+    g_free(facts.notes);
+
+    gint64 size_bytes = lake_spool_size(file->content);
+    gint64 total = source->is_done ? source->n_rows : facts.n_rows_total;
+    if (share < 0 && phase == LAKE_INGEST_READING)
+        share = SHARE_OF_READING *
+                (total > 0 ? share_of(n_rows, total) : share_of(facts.bytes_read, size_bytes));
+    else if (share < 0)
+        share = share_of(n_rows, total);
+    source->share = CLAMP(share, source->share, 1);
+    LakeIngestState state = {
+        .phase = phase,
+        .n_rows = n_rows,
+        .total = total,
+        .bytes_done = (gint64)(source->share * (double)size_bytes),
+    };
+    file->progress(&state, file->progress_data);
+}
+
+/* share: of the rows at hand, which are all of them when n_rows, those that were sent before,
+ * is 0. Of a slow kind all rows are made by now. */
+static void
+report_sent(gpointer data, gint64 n_rows, double share)
+{
+    Source *source = data;
+
+    if (source->kind->is_slow)
+        report(source, LAKE_INGEST_SENDING, source->n_rows,
+            SHARE_OF_READING + (1 - SHARE_OF_READING) * share);
+    else
+        report(source, LAKE_INGEST_SENDING, n_rows, n_rows == 0 ? share : -1);
+}
+
+static gboolean
+is_batch(const LakeRows *rows)
+{
+    return lake_rows_bytes(rows) >= BATCH_BYTES || lake_rows_n_spools(rows) >= BATCH_SPOOLS;
+}
 
 static gboolean
 fill_rows(gpointer data, LakeRows *rows, GCancellable *cancellable, GError **error)
 {
     Source *source = data;
-    gboolean is_done = FALSE;
+    guint n_before = lake_rows_count(rows);
 
-    while (!is_done && lake_rows_bytes(rows) < BATCH_BYTES)
-        if (!source->kind->next_row(source->state, rows, &is_done, cancellable, error))
+    while (!source->is_done && !is_batch(rows)) {
+        if (!source->kind->next_row(source->state, rows, &source->is_done, cancellable, error))
             return FALSE;
+        if (source->kind->is_slow) {
+            source->n_rows = lake_rows_count(rows);
+            report(source, LAKE_INGEST_READING, source->n_rows, -1);
+        }
+    }
+    if (!source->kind->is_slow)
+        source->n_rows += lake_rows_count(rows) - n_before;
+    return TRUE;
+}
+
+/* All rows of a slow kind, in memory while they are few. */
+static gboolean
+make_all_rows(Source *source, LakeRows *rows, GCancellable *cancellable, GError **error)
+{
+    g_autoptr(LakeSpool) staging = lake_spool_new(source->file->staging_dir);
+
+    while (!source->is_done) {
+        if (!fill_rows(source, rows, cancellable, error))
+            return FALSE;
+        if (is_batch(rows) && !lake_rows_stage(rows, staging, error))
+            return FALSE;
+    }
     return TRUE;
 }
 
@@ -30,11 +118,13 @@ static void
 finish_entry(gpointer data, LakeLedgerEntry *entry)
 {
     Source *source = data;
-    LakeNormaliserFacts facts = {.n_rows_total = -1};
+    LakeNormaliserFacts facts = {.n_rows_total = -1, .bytes_read = -1};
 
     source->kind->facts(source->state, &facts);
     g_free(entry->encoding);
     entry->encoding = facts.encoding;
+    g_free(entry->notes);
+    entry->notes = facts.notes;
 }
 
 static LakeLedgerEntry *
@@ -88,40 +178,64 @@ make_folders(
 }
 
 static gboolean
-ingest_rows(LakeCatalog *catalog, const LakeIngestFile *file, Source *source,
-    LakeLedgerEntry *entry, GCancellable *cancellable, GError **error)
+ingest_rows(Source *source, LakeIngestCommit *commit, GCancellable *cancellable, GError **error)
 {
-    g_autoptr(LakeRows) rows = lake_rows_new(source->kind->columns, source->kind->n_columns);
+    const LakeIngestFile *file = source->file;
+    LakeLedgerEntry *entry = commit->entry;
     gboolean is_unchanged;
 
-    if (!fill_rows(source, rows, cancellable, error))
+    gboolean is_good = source->kind->is_slow
+                           ? make_all_rows(source, commit->rows, cancellable, error)
+                           : fill_rows(source, commit->rows, cancellable, error);
+    if (!is_good)
         return FALSE;
-    LakeIngestCommit commit = {
-        .catalog = catalog,
-        .file = file,
-        .kind = source->kind,
-        .entry = entry,
-        .rows = rows,
-        .is_complete = lake_rows_bytes(rows) < BATCH_BYTES,
-        .next_rows = fill_rows,
-        .finish = finish_entry,
-        .source = source,
-    };
-    gboolean is_small = commit.is_complete && !lake_rows_has_spool(rows);
+    commit->is_complete = source->is_done;
+    gboolean is_small = commit->is_complete && !lake_rows_has_spool(commit->rows);
 
-    if (!hash_if_useful(file, entry, is_small, catalog, cancellable, error))
+    if (!entry->content_hash &&
+        !hash_if_useful(file, entry, is_small, commit->catalog, cancellable, error))
         return FALSE;
-    if (commit.is_complete) {
-        entry->n_rows = lake_rows_count(rows);
+    if (commit->is_complete) {
+        entry->n_rows = lake_rows_count(commit->rows);
         finish_entry(source, entry);
     }
-    if (file->makes_folders && !make_folders(catalog, file, cancellable, error))
+    if (file->makes_folders && !make_folders(commit->catalog, file, cancellable, error))
         return FALSE;
-    if (!lake_ingest_commit(&commit, &is_unchanged, cancellable, error))
+    if (!lake_ingest_commit(commit, &is_unchanged, cancellable, error))
         return FALSE;
-    if (file->progress)
-        file->progress(entry->n_rows, entry->n_rows, file->progress_data);
+    source->n_rows = entry->n_rows;
+    report(source, LAKE_INGEST_SENDING, entry->n_rows, 1);
     return TRUE;
+}
+
+/* Hundreds of pages are not rendered to find out that they are there already. */
+static gboolean
+try_unchanged(
+    LakeIngestCommit *commit, gboolean *ret_done, GCancellable *cancellable, GError **error)
+{
+    const LakeIngestFile *file = commit->file;
+    LakeLedgerEntry *entry = commit->entry;
+
+    *ret_done = FALSE;
+    if (!commit->kind->is_slow || file->expectation == LAKE_INGEST_NEW)
+        return TRUE;
+
+    g_autoptr(GError) failure = NULL;
+    g_autoptr(LakeLedgerEntry) known =
+        lake_ledger_find(commit->catalog, file->table, file->path, cancellable, &failure);
+    if (failure && !g_error_matches(failure, LAKE_ERROR, LAKE_ERROR_NOT_FOUND)) {
+        g_propagate_error(error, g_steal_pointer(&failure));
+        return FALSE;
+    }
+    if (!known || known->size_bytes != entry->size_bytes ||
+        g_strcmp0(known->kind, entry->kind) != 0 ||
+        g_strcmp0(known->settings, entry->settings) != 0)
+        return TRUE;
+    entry->content_hash = lake_spool_hash(file->content, cancellable, error);
+    if (!entry->content_hash)
+        return FALSE;
+    return g_strcmp0(entry->content_hash, known->content_hash) != 0 ||
+           lake_ingest_commit_unchanged(commit, ret_done, cancellable, error);
 }
 
 /* What the server says of an ingest is the specification's IngestError. */
@@ -142,21 +256,27 @@ propagate_as_ingest_error(GError *failure, const LakeIngestFile *file, GError **
 }
 
 static gboolean
-ingest_source(LakeCatalog *catalog, const LakeIngestFile *file, LakeLedgerEntry *entry,
-    const LakeNormaliser *kind, GCancellable *cancellable, GError **error)
+ingest_source(LakeIngestCommit *commit, GCancellable *cancellable, GError **error)
 {
+    const LakeIngestFile *file = commit->file;
+    const LakeNormaliser *kind = commit->kind;
     LakeNormaliserInput input = {
-        .file_id = entry->file_id,
+        .file_id = commit->entry->file_id,
         .path = file->path,
         .content = file->content,
         .settings = file->settings,
+        .workers = file->workers,
+        .staging_dir = file->staging_dir,
     };
-    Source source = {.kind = kind};
+    Source source = {.file = file, .kind = kind};
+    g_autoptr(LakeRows) rows = lake_rows_new(kind->columns, kind->n_columns);
 
     source.state = kind->open(&input, cancellable, error);
     if (!source.state)
         return FALSE;
-    gboolean is_good = ingest_rows(catalog, file, &source, entry, cancellable, error);
+    commit->rows = rows;
+    commit->source = &source;
+    gboolean is_good = ingest_rows(&source, commit, cancellable, error);
     kind->close(source.state);
     return is_good;
 }
@@ -168,13 +288,24 @@ lake_ingest_file(
     g_autoptr(GError) failure = NULL;
     g_autoptr(LakeLedgerEntry) entry = NULL;
     const LakeNormaliser *kind;
+    gboolean is_unchanged;
 
     if (!lake_ledger_check_path(file->path, error) ||
         !lake_ingest_settings_check(&file->settings, error))
         return NULL;
     kind = lake_ingest_kind_of(file->path);
     entry = new_entry(file, kind);
-    if (!ingest_source(catalog, file, entry, kind, cancellable, &failure)) {
+    LakeIngestCommit commit = {
+        .catalog = catalog,
+        .file = file,
+        .kind = kind,
+        .entry = entry,
+        .next_rows = fill_rows,
+        .finish = finish_entry,
+        .sent = report_sent,
+    };
+    if (!try_unchanged(&commit, &is_unchanged, cancellable, &failure) ||
+        (!is_unchanged && !ingest_source(&commit, cancellable, &failure))) {
         propagate_as_ingest_error(g_steal_pointer(&failure), file, error);
         return NULL;
     }

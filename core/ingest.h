@@ -10,13 +10,38 @@
 
 #include "core/ledger.h"
 
+/* The threads that make rows of pages and segments: one bounded number for all files. */
+typedef struct LakeIngestWorkers LakeIngestWorkers;
+
+/* n_workers threads, started when there is work for them. */
+LakeIngestWorkers *lake_ingest_workers_new(guint n_workers);
+/* After the last ingest has returned. NULL is allowed. */
+void lake_ingest_workers_free(LakeIngestWorkers *workers);
+G_DEFINE_AUTOPTR_CLEANUP_FUNC(LakeIngestWorkers, lake_ingest_workers_free)
+
 typedef struct {
-    gint64 chunk_size;    /* characters, at least 1 */
-    gint64 chunk_overlap; /* characters, less than chunk_size */
+    gint64 chunk_size;      /* characters, at least 1 */
+    gint64 chunk_overlap;   /* characters, less than chunk_size */
+    gint64 pdf_dpi;         /* pixels per inch of a page's image */
+    gint64 pdf_max_pages;   /* a PDF of more is refused */
+    gint64 segment_seconds; /* nominal length of a video segment, at least 1 */
 } LakeIngestSettings;
 
-/* Called from the ingesting thread whenever a batch has gone; total is -1 while unknown. */
-typedef void (*LakeIngestProgress)(gint64 rows_written, gint64 total, gpointer user_data);
+typedef enum {
+    LAKE_INGEST_READING, /* the file is being made into rows, which are staged */
+    LAKE_INGEST_SENDING, /* rows go to the server */
+} LakeIngestPhase;
+
+/* How far one ingest is. */
+typedef struct {
+    LakeIngestPhase phase;
+    gint64 n_rows;     /* made, while reading; sent, while sending */
+    gint64 total;      /* rows in all; -1 while unknown */
+    gint64 bytes_done; /* of the file's bytes, as far as known; -1 otherwise */
+} LakeIngestState;
+
+/* Called from the ingesting thread whenever some rows were made or sent. */
+typedef void (*LakeIngestProgress)(const LakeIngestState *state, gpointer user_data);
 
 typedef enum {
     LAKE_INGEST_UNKNOWN, /* whether the ledger has the path */
@@ -29,8 +54,10 @@ typedef struct {
     const char *path;  /* below the drop zone, '/' between parts; UTF-8 */
     LakeSpool *content;
     LakeFileAttributes attributes;
-    const char *xattrs; /* JSON object or NULL */
-    LakeIngestSettings settings;
+    const char *xattrs;          /* JSON object or NULL */
+    LakeIngestSettings settings; /* this, workers and staging_dir by lake_workspace_ingest() */
+    LakeIngestWorkers *workers;
+    const char *staging_dir; /* where rows wait that take long to make */
     LakeIngestExpectation expectation;
     gboolean makes_folders;      /* enters the path's folders in the ledger; a mount has done so
                                     already */
@@ -57,8 +84,11 @@ gboolean lake_ingest_restore(LakeCatalog *catalog, const char *table,
  * dot, or the last one ends in .part, .tmp or ~ . */
 gboolean lake_ingest_is_temporary(const char *path);
 
+/* FALSE for a kind that an empty file cannot be. */
+gboolean lake_ingest_takes_empty(const char *path);
+
 /* "text", "other" …: the kind that a file of this name is. */
 const char *lake_ingest_kind_name(const char *path);
 
-/* FALSE (BAD_INPUT) for chunk sizes that cannot be. */
+/* FALSE (BAD_INPUT) for chunk sizes that cannot be. The others are numbers of at least 1. */
 gboolean lake_ingest_settings_check(const LakeIngestSettings *settings, GError **error);

@@ -5,24 +5,28 @@
 
 #define KEPT_MAX 100 /* ended jobs that are remembered */
 
-typedef enum { PHASE_RUNNING, PHASE_DONE, PHASE_FAILED } Phase;
+typedef enum { PHASE_READING, PHASE_SENDING, PHASE_DONE, PHASE_FAILED } Phase;
 
-/* All fields but jobs, path, size_bytes and begun_us, which stay, are guarded by
+/* All fields but jobs, id, path, size_bytes and begun_us, which stay, are guarded by
  * jobs->mutex. */
 struct LakeJob {
     LakeJobs *jobs;
+    gint64 id;
     char *path; /* "table/path" */
     gint64 size_bytes;
     gint64 begun_us; /* monotonic */
     gint64 ended_us;
     Phase phase;
-    gint64 rows_written;
-    gint64 total; /* -1 while unknown */
-    char *message;
+    gint64 rows_written; /* made or sent, whichever is more */
+    gint64 total;        /* -1 while unknown */
+    gint64 bytes_done;   /* -1 while unknown */
+    char *message;       /* NULL: it did not fail */
+    char *notes;         /* NULL: none */
 };
 
 struct LakeJobs {
-    GMutex mutex;   /* guards all below, and the jobs in it */
+    GMutex mutex; /* guards all below, and the jobs in it */
+    gint64 last_id;
     GCond idle;     /* the last one that ran has ended; or a waiter was cancelled */
     GQueue running; /* of LakeJob, in the order they began */
     GQueue ended;   /* of LakeJob, the last first */
@@ -35,6 +39,7 @@ free_job(gpointer data)
 
     g_free(job->path);
     g_free(job->message);
+    g_free(job->notes);
     g_free(job);
 }
 
@@ -73,34 +78,59 @@ lake_jobs_begin(LakeJobs *jobs, const char *table, const char *path, gint64 size
     job->size_bytes = size_bytes;
     job->begun_us = g_get_monotonic_time();
     job->total = -1;
+    job->bytes_done = -1;
 
     g_mutex_lock(&jobs->mutex);
+    job->id = ++jobs->last_id;
     g_queue_push_tail(&jobs->running, job);
     g_mutex_unlock(&jobs->mutex);
     return job;
 }
 
 void
-lake_jobs_progress(gint64 rows_written, gint64 total, gpointer data)
+lake_jobs_progress(const LakeIngestState *state, gpointer data)
 {
     LakeJob *job = data;
 
+    /* An attempt that lost a race begins again; what is shown does not go back with it. */
     g_mutex_lock(&job->jobs->mutex);
-    job->rows_written = rows_written;
-    job->total = total;
+    switch (state->phase) {
+    case LAKE_INGEST_READING:
+        break;
+    case LAKE_INGEST_SENDING:
+        job->phase = PHASE_SENDING;
+        break;
+    }
+    job->rows_written = MAX(job->rows_written, state->n_rows);
+    if (state->total >= 0)
+        job->total = state->total;
+    job->bytes_done = MAX(job->bytes_done, state->bytes_done);
     g_mutex_unlock(&job->jobs->mutex);
 }
 
+/* The lock is held. What was shown of the way gives way to what became of it. */
+static void
+settle(LakeJob *job, const LakeLedgerEntry *entry)
+{
+    job->ended_us = g_get_monotonic_time();
+    job->phase = entry ? PHASE_DONE : PHASE_FAILED;
+    if (!entry)
+        return;
+    job->rows_written = job->total = entry->n_rows;
+    job->bytes_done = job->size_bytes;
+}
+
 void
-lake_jobs_end(LakeJobs *jobs, LakeJob *job, const GError *error)
+lake_jobs_end(LakeJobs *jobs, LakeJob *job, const LakeLedgerEntry *entry, const GError *error)
 {
     g_autofree char *message = error ? g_utf8_make_valid(error->message, -1) : NULL;
+    g_autofree char *notes = entry && entry->notes ? g_utf8_make_valid(entry->notes, -1) : NULL;
     LakeJob *forgotten = NULL;
 
     g_mutex_lock(&jobs->mutex);
-    job->ended_us = g_get_monotonic_time();
-    job->phase = error ? PHASE_FAILED : PHASE_DONE;
+    settle(job, entry);
     job->message = g_steal_pointer(&message);
+    job->notes = g_steal_pointer(&notes);
     g_queue_remove(&jobs->running, job);
     g_queue_push_head(&jobs->ended, job);
     if (jobs->ended.length > KEPT_MAX)
@@ -162,8 +192,10 @@ static const char *
 phase_name(Phase phase)
 {
     switch (phase) {
-    case PHASE_RUNNING:
-        return "running";
+    case PHASE_READING:
+        return "reading";
+    case PHASE_SENDING:
+        return "sending";
     case PHASE_DONE:
         return "done";
     case PHASE_FAILED:
@@ -182,29 +214,46 @@ add_int64(cJSON *object, const char *name, gint64 value)
     cJSON_AddRawToObject(object, name, text);
 }
 
+/* value -1: not known. */
+static void
+add_known_int64(cJSON *object, const char *name, gint64 value)
+{
+    if (value >= 0)
+        add_int64(object, name, value);
+    else
+        cJSON_AddNullToObject(object, name);
+}
+
+static void
+add_text(cJSON *object, const char *name, const char *text)
+{
+    if (text)
+        cJSON_AddStringToObject(object, name, text);
+    else
+        cJSON_AddNullToObject(object, name);
+}
+
 static void
 append_json(GString *into, const LakeJob *job)
 {
     cJSON *object = cJSON_CreateObject();
-    gint64 end_us = job->phase == PHASE_RUNNING ? g_get_monotonic_time() : job->ended_us;
+    gboolean has_ended = job->phase == PHASE_DONE || job->phase == PHASE_FAILED;
+    gint64 end_us = has_ended ? job->ended_us : g_get_monotonic_time();
     char seconds[G_ASCII_DTOSTR_BUF_SIZE];
 
+    add_int64(object, "id", job->id);
     cJSON_AddStringToObject(object, "path", job->path);
     cJSON_AddStringToObject(object, "kind", lake_ingest_kind_name(job->path));
     cJSON_AddStringToObject(object, "phase", phase_name(job->phase));
     add_int64(object, "rows_written", job->rows_written);
-    if (job->total >= 0)
-        add_int64(object, "total", job->total);
-    else
-        cJSON_AddNullToObject(object, "total");
+    add_known_int64(object, "total", job->total);
     add_int64(object, "bytes", job->size_bytes);
+    add_known_int64(object, "bytes_done", job->bytes_done);
     g_ascii_formatd(
         seconds, sizeof seconds, "%.3f", (double)(end_us - job->begun_us) / G_USEC_PER_SEC);
     cJSON_AddRawToObject(object, "seconds", seconds);
-    if (job->message)
-        cJSON_AddStringToObject(object, "error", job->message);
-    else
-        cJSON_AddNullToObject(object, "error");
+    add_text(object, "error", job->message);
+    add_text(object, "notes", job->notes);
 
     char *line = cJSON_PrintUnformatted(object);
     g_string_append(into, line);

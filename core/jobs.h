@@ -17,14 +17,17 @@ void lake_jobs_free(LakeJobs *jobs);
 LakeJob *
 lake_jobs_begin(LakeJobs *jobs, const char *table, const char *path, gint64 size_bytes);
 /* A LakeIngestProgress; user_data is the job. */
-void lake_jobs_progress(gint64 rows_written, gint64 total, gpointer job);
-/* error NULL: it went well. The job is not to be used afterwards. */
-void lake_jobs_end(LakeJobs *jobs, LakeJob *job, const GError *error);
+void lake_jobs_progress(const LakeIngestState *state, gpointer job);
+/* entry is what was committed; NULL: it failed, and error says why. The job is not to be used
+ * afterwards. */
+void
+lake_jobs_end(LakeJobs *jobs, LakeJob *job, const LakeLedgerEntry *entry, const GError *error);
 
 guint lake_jobs_n_running(LakeJobs *jobs);
 /* Waits until none runs, or cancelled, or timeout_ms (-1: no limit) has passed; FALSE in the
  * last two. */
 gboolean lake_jobs_wait(LakeJobs *jobs, gint64 timeout_ms, GCancellable *cancellable);
 
-/* One JSON object per line: running first, then the last ended. Caller frees. */
+/* One JSON object per line: running ones in the order they began, then the last ended, latest
+ * first. While a job runs its rows_written and bytes_done never fall. Caller frees. */
 char *lake_jobs_to_jsonl(LakeJobs *jobs);

@@ -7,7 +7,7 @@
 
 #define ENTRY_COLUMNS                                                                          \
     "path, kind, file_id, size_bytes, mtime_ns, mode, uid, gid, content_hash, n_rows,"         \
-    " encoding, settings, xattrs"
+    " encoding, settings, xattrs, notes"
 
 LakeLedgerEntry *
 lake_ledger_entry_new(const char *path)
@@ -34,6 +34,7 @@ lake_ledger_entry_copy(const LakeLedgerEntry *entry)
     copy->encoding = g_strdup(entry->encoding);
     copy->settings = g_strdup(entry->settings);
     copy->xattrs = g_strdup(entry->xattrs);
+    copy->notes = g_strdup(entry->notes);
     return copy;
 }
 
@@ -55,6 +56,7 @@ clear_entry(gpointer data)
     g_free(entry->encoding);
     g_free(entry->settings);
     g_free(entry->xattrs);
+    g_free(entry->notes);
 }
 
 void
@@ -109,6 +111,7 @@ entry_from_row(const LakeResult *result, guint row)
     entry->encoding = g_strdup(lake_result_text(result, row, 10));
     entry->settings = g_strdup(lake_result_text(result, row, 11));
     entry->xattrs = g_strdup(lake_result_text(result, row, 12));
+    entry->notes = g_strdup(lake_result_text(result, row, 13));
     return entry;
 }
 

@@ -36,6 +36,7 @@ typedef struct {
     char *encoding; /* of text: "UTF-8" …; else NULL */
     char *settings; /* JSON of the sizes used, as jsonb writes it */
     char *xattrs;   /* JSON object of user.* attributes, base64 values; NULL: none */
+    char *notes;    /* what its reader should know of the rows, a line each; NULL: nothing */
 } LakeLedgerEntry;
 
 LakeLedgerEntry *lake_ledger_entry_new(const char *path);

@@ -91,6 +91,15 @@ lake_statement_add_array(LakeStatement *statement, const LakeRows *rows, guint c
     g_array_append_val(statement->parameters, parameter);
 }
 
+void
+lake_statement_add_value(LakeStatement *statement, const LakeRows *rows, guint column)
+{
+    LakeParameter parameter = {.kind = LAKE_PARAMETER_VALUE, .rows = rows, .column = column};
+
+    g_assert(column < lake_rows_n_columns(rows) && lake_rows_count(rows) == 1);
+    g_array_append_val(statement->parameters, parameter);
+}
+
 /* Appends text with every byte that is among `doubled` written twice. */
 static void
 append_doubled(GString *into, const char *text, const char *doubled)

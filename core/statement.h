@@ -13,6 +13,7 @@ typedef enum {
                            */
     LAKE_PARAMETER_BYTES, /* bytea */
     LAKE_PARAMETER_ARRAY, /* one column of rows as a one-dimensional array */
+    LAKE_PARAMETER_VALUE, /* one column of rows that are one row */
 } LakeParameterKind;
 
 typedef struct {
@@ -42,6 +43,7 @@ void lake_statement_add_text(LakeStatement *statement, const char *text);
 void lake_statement_add_int64(LakeStatement *statement, gint64 value);
 void lake_statement_add_bytes(LakeStatement *statement, GBytes *bytes);
 void lake_statement_add_array(LakeStatement *statement, const LakeRows *rows, guint column);
+void lake_statement_add_value(LakeStatement *statement, const LakeRows *rows, guint column);
 
 /* name as a quoted identifier; caller frees. */
 char *lake_statement_quote(const char *name);

@@ -15,6 +15,7 @@ struct LakeWorkspace {
     LakeTransport *transport;
     LakeCatalog *catalog;
     LakeJobs *jobs;
+    LakeIngestWorkers *workers;
     char *spool_dir;
     char *queries_dir;
 };
@@ -95,6 +96,7 @@ lake_workspace_open(const LakeConfig *config, GCancellable *cancellable, GError 
 
     workspace->config = config;
     workspace->jobs = lake_jobs_new();
+    workspace->workers = lake_ingest_workers_new((guint)config->ingest_workers);
     if (!config->dsn) {
         workspace->server = lake_server_open(config, cancellable, error);
         if (!workspace->server)
@@ -117,6 +119,7 @@ lake_workspace_close(LakeWorkspace *workspace)
     lake_transport_free(workspace->transport);
     lake_server_close(workspace->server);
     lake_jobs_free(workspace->jobs);
+    lake_ingest_workers_free(workspace->workers);
     g_free(workspace->spool_dir);
     g_free(workspace->queries_dir);
     g_free(workspace);
@@ -156,6 +159,24 @@ const char *
 lake_workspace_queries_dir(LakeWorkspace *workspace)
 {
     return workspace->queries_dir;
+}
+
+LakeLedgerEntry *
+lake_workspace_ingest(
+    LakeWorkspace *workspace, LakeIngestFile *file, GCancellable *cancellable, GError **error)
+{
+    const LakeConfig *config = workspace->config;
+
+    file->settings = (LakeIngestSettings){
+        .chunk_size = config->chunk_size,
+        .chunk_overlap = config->chunk_overlap,
+        .pdf_dpi = config->pdf_dpi,
+        .pdf_max_pages = config->pdf_max_pages,
+        .segment_seconds = config->segment_seconds,
+    };
+    file->workers = workspace->workers;
+    file->staging_dir = workspace->spool_dir;
+    return lake_ingest_file(workspace->catalog, file, cancellable, error);
 }
 
 gboolean

@@ -33,6 +33,10 @@ const char *lake_workspace_spool_dir(LakeWorkspace *workspace);
 /* <state_dir>/queries/<workspace>, percent-encoded, where saved queries lie; borrowed. */
 const char *lake_workspace_queries_dir(LakeWorkspace *workspace);
 
+/* Ingests one file with the workspace's settings, which are filled into *file first. */
+LakeLedgerEntry *lake_workspace_ingest(
+    LakeWorkspace *workspace, LakeIngestFile *file, GCancellable *cancellable, GError **error);
+
 /* Runs query with the workspace's limits. */
 gboolean lake_workspace_query(LakeWorkspace *workspace, const LakeQuery *query,
     LakeQueryFormat format, LakeQueryMode mode, LakeSpool *into, LakeQueryOutcome *ret_outcome,

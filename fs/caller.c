@@ -78,6 +78,23 @@ fs_caller_is_stopped(gint32 pid)
     return FALSE;
 }
 
+gboolean
+fs_caller_has_open(gint32 pid, const char *path_end)
+{
+    g_autofree char *folder = g_strdup_printf("/proc/%d/fd", pid);
+    g_autoptr(GDir) descriptors = g_dir_open(folder, 0, NULL);
+    const char *name;
+
+    while (descriptors && (name = g_dir_read_name(descriptors)) != NULL) {
+        /* Read, not followed: that would ask our own mount. */
+        g_autofree char *link = g_build_filename(folder, name, NULL);
+        g_autofree char *path = g_file_read_link(link, NULL);
+        if (path && g_str_has_suffix(path, path_end))
+            return TRUE;
+    }
+    return FALSE;
+}
+
 gint32
 fs_caller_process_of(gint32 pid)
 {

@@ -16,5 +16,8 @@ gboolean fs_caller_was_killed(gint32 pid, int *ret_signal);
  * the time. */
 gboolean fs_caller_is_stopped(gint32 pid);
 
+/* The process has a file open whose path ends in this. */
+gboolean fs_caller_has_open(gint32 pid, const char *path_end);
+
 /* Process that the thread `pid` belongs to: requests carry thread ids. */
 gint32 fs_caller_process_of(gint32 pid);

@@ -143,10 +143,18 @@ get_details(MountCommandId id)
     case MOUNT_COMMAND_INGEST:
         return "Folders are taken with all that is below them, under their own name, as cp -r "
                "does; DIR/. is taken without it. The same file again changes nothing; other "
-               "content replaces its rows. Prints table_name, row_count and dataset_path.";
+               "content replaces its rows. On a terminal it shows how far it is, with a bar "
+               "for each file that takes long. Prints table_name, row_count and dataset_path.";
     case MOUNT_COMMAND_DROP:
         return "The table's rows, its indexes and what is known of its files go together.";
     case MOUNT_COMMAND_STATUS:
+        return "With --watch it shows how far each file is that the mounts of the state "
+               "folder are ingesting, or the mount at MOUNTPOINT, whatever its state folder. "
+               "It ends when they are unmounted, or with Ctrl-C. Where the output is no "
+               "terminal, and with --json, it prints a JSON object per line whenever "
+               "something has changed: a file as .deeplake/ingest.jsonl has it, with its "
+               "mountpoint; or a mount's state: serving, silent (no answer for 2 s), "
+               "unreadable, draining or gone.";
     case MOUNT_COMMAND_HELP:
         return NULL;
     }

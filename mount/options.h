@@ -53,7 +53,8 @@ typedef struct {
     GString *fuse_words; /* comma-separated, escaped, for libfuse */
     char *config_file;
     char *log_level;
-    char *file; /* holds the SQL */
+    char *file;     /* holds the SQL */
+    char *interval; /* seconds */
     gboolean is_help;
     gboolean is_version;
     gboolean is_verbose;
@@ -67,6 +68,7 @@ typedef struct {
     gboolean is_jsonl;
     gboolean is_long;
     gboolean if_exists;
+    gboolean is_watch;
 } MountOptions;
 
 void mount_options_free(MountOptions *options);

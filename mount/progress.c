@@ -1,44 +1,159 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "mount/progress.h"
 
+#include "mount/bars.h"
+#include "mount/terminal.h"
+
 #include <stdio.h>
-#include <sys/ioctl.h>
 #include <unistd.h>
 
 #define REDRAW_US (G_USEC_PER_SEC / 10)
-#define NAME_MAX_COLUMNS 32
-#define BAR_MIN_COLUMNS 8
-#define BAR_MAX_COLUMNS 40
+#define IDLE_REDRAW_US G_USEC_PER_SEC /* where nothing but the time has changed */
+#define LONG_US G_USEC_PER_SEC        /* a file that runs longer has a bar of its own */
 
 struct MountProgress {
-    GMutex mutex; /* guards all that follows */
-    gboolean is_terminal;
-    gint64 total_bytes;
-    gint64 done_bytes;
-    gint64 started_us;
+    GThread *drawer; /* NULL: stderr is no terminal */
+
+    GMutex drawing; /* guards the terminal and the order of what is printed; taken first */
+    MountTerminal *terminal;
     gint64 drawn_us;
-    gboolean is_drawn;
+
+    GMutex mutex; /* guards what follows, and the jobs; not held while anything is written */
+    GCond leave;
+    gboolean is_over;
+    gboolean is_changed;
+    char *note;
+    guint n_files;
+    guint n_ended;
+    gint64 total_bytes;
+    gint64 ended_bytes;
+    gint64 started_us;
+    GQueue running; /* of MountProgressJob, in the order they began */
 };
 
-MountProgress *
-mount_progress_new(gint64 total_bytes)
-{
-    MountProgress *progress = g_new0(MountProgress, 1);
-    const char *terminal = g_getenv("TERM");
+/* All but progress, name and size_bytes, which stay, are guarded by progress->mutex. */
+struct MountProgressJob {
+    MountProgress *progress;
+    char *name;
+    gint64 size_bytes;
+    gint64 begun_us;
+    LakeIngestState state;
+};
 
-    g_mutex_init(&progress->mutex);
-    progress->is_terminal = isatty(STDERR_FILENO) && g_strcmp0(terminal, "dumb") != 0;
-    progress->total_bytes = total_bytes;
-    progress->started_us = g_get_monotonic_time();
-    return progress;
+static MountBarsJob
+describe(const MountProgressJob *job, gint64 now_us)
+{
+    return (MountBarsJob){
+        .name = job->name,
+        .phase = job->state.phase == LAKE_INGEST_READING ? "reading" : "sending",
+        .n_rows = job->state.n_rows,
+        .total = job->state.total,
+        .bytes = job->size_bytes,
+        .bytes_done = job->state.bytes_done,
+        .seconds = (double)(now_us - job->begun_us) / G_USEC_PER_SEC,
+    };
 }
 
+/* The mutex is held. */
 static void
-clear_line(MountProgress *progress)
+add_sum(const MountProgress *progress, MountBars *bars, gint64 now_us)
 {
-    if (progress->is_drawn)
-        fputs("\r\033[K", stderr);
-    progress->is_drawn = FALSE;
+    g_autofree char *name =
+        g_strdup_printf("%u of %u files", progress->n_ended, progress->n_files);
+    MountBarsSum sum = {
+        .name = name,
+        .bytes = progress->total_bytes,
+        .bytes_done = progress->ended_bytes,
+        .seconds = (double)(now_us - progress->started_us) / G_USEC_PER_SEC,
+    };
+
+    for (const GList *link = progress->running.head; link; link = link->next) {
+        MountBarsJob job = describe(link->data, now_us);
+        sum.bytes_done += (gint64)(MAX(mount_bars_fraction(&job), 0) * (double)job.bytes);
+    }
+    mount_bars_add_sum(bars, 0, &sum);
+}
+
+static MountBars *
+compose(MountProgress *progress, gint64 now_us)
+{
+    MountBars *bars = mount_bars_new();
+    g_autoptr(GMutexLocker) locker = g_mutex_locker_new(&progress->mutex);
+    gboolean is_alone = progress->n_files == 1;
+
+    progress->is_changed = FALSE;
+    if (progress->note)
+        mount_bars_add_text(bars, 0, progress->note);
+    if (progress->n_files > 1)
+        add_sum(progress, bars, now_us);
+    for (const GList *link = progress->running.head; link; link = link->next) {
+        const MountProgressJob *job = link->data;
+        MountBarsJob bar = describe(job, now_us);
+        if (is_alone || now_us - job->begun_us >= LONG_US)
+            mount_bars_add_job(bars, is_alone ? 0 : 2, &bar);
+    }
+    return bars;
+}
+
+/* drawing is held. */
+static void
+draw(MountProgress *progress, const char *above)
+{
+    guint n_columns;
+    guint n_lines;
+
+    progress->drawn_us = g_get_monotonic_time();
+    g_autoptr(MountBars) bars = compose(progress, progress->drawn_us);
+    mount_terminal_size(progress->terminal, &n_columns, &n_lines);
+    g_autoptr(GPtrArray) lines = mount_bars_format(bars, n_columns, n_lines);
+    mount_terminal_draw(progress->terminal, above, lines);
+}
+
+/* Waits for its turn; FALSE when it is over. */
+static gboolean
+wait_until_due(MountProgress *progress)
+{
+    g_autoptr(GMutexLocker) locker = g_mutex_locker_new(&progress->mutex);
+    gint64 idle_us = g_get_monotonic_time() + IDLE_REDRAW_US;
+    gint64 due_us = g_get_monotonic_time() + REDRAW_US;
+
+    while (!progress->is_over && g_get_monotonic_time() < idle_us) {
+        if (!g_cond_wait_until(&progress->leave, &progress->mutex, due_us) &&
+            progress->is_changed)
+            break;
+        due_us = g_get_monotonic_time() + REDRAW_US;
+    }
+    return !progress->is_over;
+}
+
+static gpointer
+draw_when_due(gpointer data)
+{
+    MountProgress *progress = data;
+
+    while (wait_until_due(progress)) {
+        g_autoptr(GMutexLocker) locker = g_mutex_locker_new(&progress->drawing);
+        draw(progress, NULL);
+    }
+    return NULL;
+}
+
+MountProgress *
+mount_progress_new(guint n_files, gint64 total_bytes)
+{
+    MountProgress *progress = g_new0(MountProgress, 1);
+
+    g_mutex_init(&progress->drawing);
+    g_mutex_init(&progress->mutex);
+    g_cond_init(&progress->leave);
+    g_queue_init(&progress->running);
+    progress->n_files = n_files;
+    progress->total_bytes = total_bytes;
+    progress->started_us = g_get_monotonic_time();
+    progress->terminal = mount_terminal_new(STDERR_FILENO);
+    if (progress->terminal)
+        progress->drawer = g_thread_new("progress", draw_when_due, progress);
+    return progress;
 }
 
 void
@@ -46,169 +161,87 @@ mount_progress_free(MountProgress *progress)
 {
     if (!progress)
         return;
-    clear_line(progress);
-    fflush(stderr);
+
+    g_mutex_lock(&progress->mutex);
+    progress->is_over = TRUE;
+    g_cond_signal(&progress->leave);
+    g_mutex_unlock(&progress->mutex);
+    g_clear_pointer(&progress->drawer, g_thread_join);
+
+    g_assert(progress->running.length == 0);
+    mount_terminal_free(progress->terminal);
+    g_cond_clear(&progress->leave);
     g_mutex_clear(&progress->mutex);
+    g_mutex_clear(&progress->drawing);
+    g_free(progress->note);
     g_free(progress);
 }
 
-static guint
-get_columns(void)
+MountProgressJob *
+mount_progress_begin(MountProgress *progress, const char *name, gint64 size_bytes)
 {
-    struct winsize size;
+    MountProgressJob *job = g_new0(MountProgressJob, 1);
 
-    if (ioctl(STDERR_FILENO, TIOCGWINSZ, &size) < 0 || size.ws_col < 10)
-        return 80;
-    return size.ws_col;
-}
+    job->progress = progress;
+    job->name = g_strdup(name);
+    job->size_bytes = size_bytes;
+    job->begun_us = g_get_monotonic_time();
+    job->state.phase = LAKE_INGEST_READING;
+    job->state.total = job->state.bytes_done = -1;
 
-static guint
-get_char_columns(gunichar character)
-{
-    if (g_unichar_iszerowidth(character))
-        return 0;
-    return g_unichar_iswide(character) ? 2 : 1;
-}
-
-/* Appends name cut or filled to n_columns; what is no printable UTF-8 shows as '?'. */
-static void
-append_name(GString *into, const char *name, guint n_columns)
-{
-    g_autofree char *valid = g_utf8_make_valid(name, -1);
-    guint used = 0;
-
-    for (const char *at = valid; *at; at = g_utf8_next_char(at)) {
-        gunichar character = g_utf8_get_char(at);
-        if (!g_unichar_isprint(character))
-            character = '?';
-        guint width = get_char_columns(character);
-        if (used + width > n_columns)
-            break;
-        g_string_append_unichar(into, character);
-        used += width;
-    }
-    g_string_append_printf(into, "%*s", (int)(n_columns - used), "");
-}
-
-static guint
-count_columns(const char *text)
-{
-    g_autofree char *valid = g_utf8_make_valid(text, -1);
-    guint n_columns = 0;
-
-    for (const char *at = valid; *at; at = g_utf8_next_char(at))
-        n_columns += get_char_columns(g_utf8_get_char(at));
-    return n_columns;
-}
-
-static char *
-format_figures(gint64 done_bytes, gint64 total_bytes, double bytes_per_s)
-{
-    double fraction = total_bytes > 0 ? (double)done_bytes / (double)total_bytes : 0;
-    int percent = (int)(100 * CLAMP(fraction, 0, 1));
-    if (bytes_per_s <= 0)
-        return g_strdup_printf("%3d%%", percent);
-
-    gint64 left_s = (gint64)((double)MAX(total_bytes - done_bytes, 0) / bytes_per_s + 0.5);
-    g_autofree char *speed = g_format_size((guint64)bytes_per_s);
-    if (left_s >= 3600)
-        return g_strdup_printf("%3d%%  %s/s  ETA %d:%02d:%02d", percent, speed,
-            (int)(left_s / 3600), (int)(left_s / 60 % 60), (int)(left_s % 60));
-    return g_strdup_printf(
-        "%3d%%  %s/s  ETA %d:%02d", percent, speed, (int)(left_s / 60), (int)(left_s % 60));
-}
-
-char *
-mount_progress_format(const char *name, gint64 done_bytes, gint64 total_bytes,
-    double bytes_per_s, guint n_columns)
-{
-    g_autofree char *figures = format_figures(done_bytes, total_bytes, bytes_per_s);
-    guint figures_columns = (guint)g_utf8_strlen(figures, -1);
-    GString *line = g_string_new(NULL);
-
-    /* Two spaces after each part, two brackets. A narrow terminal loses the name, then the bar.
-     */
-    guint fixed = figures_columns + 2 + 2;
-    guint name_columns = MIN(count_columns(name), NAME_MAX_COLUMNS);
-    if (fixed + BAR_MIN_COLUMNS + name_columns + 2 > n_columns)
-        name_columns = n_columns > fixed + BAR_MIN_COLUMNS + 2
-                           ? n_columns - fixed - BAR_MIN_COLUMNS - 2
-                           : 0;
-    if (name_columns > 0) {
-        append_name(line, name, name_columns);
-        g_string_append(line, "  ");
-        fixed += name_columns + 2;
-    }
-
-    if (n_columns >= fixed + BAR_MIN_COLUMNS) {
-        guint bar = MIN(n_columns - fixed, BAR_MAX_COLUMNS);
-        double fraction = total_bytes > 0 ? (double)done_bytes / (double)total_bytes : 0;
-        guint full = (guint)(bar * CLAMP(fraction, 0, 1));
-        g_string_append_c(line, '[');
-        for (guint i = 0; i < bar; i++)
-            g_string_append_c(line, i < full ? '#' : ' ');
-        g_string_append(line, "]  ");
-    }
-    append_name(line, figures, MIN(figures_columns, n_columns));
-    return g_string_free(line, FALSE);
-}
-
-/* The lock is held; TRUE at most ten times a second. */
-static gboolean
-is_due(MountProgress *progress)
-{
-    gint64 now_us = g_get_monotonic_time();
-
-    if (!progress->is_terminal || now_us - progress->drawn_us < REDRAW_US)
-        return FALSE;
-    progress->drawn_us = now_us;
-    return TRUE;
-}
-
-static void
-draw(MountProgress *progress, const char *text)
-{
-    /* One write, so that a line never shows in halves. */
-    g_autofree char *line = g_strdup_printf("\r\033[K%s", text);
-    fputs(line, stderr);
-    fflush(stderr);
-    progress->is_drawn = TRUE;
+    g_mutex_lock(&progress->mutex);
+    g_queue_push_tail(&progress->running, job);
+    progress->is_changed = TRUE;
+    g_mutex_unlock(&progress->mutex);
+    return job;
 }
 
 void
-mount_progress_add(MountProgress *progress, const char *name, gint64 n_bytes)
+mount_progress_update(const LakeIngestState *state, gpointer data)
 {
+    MountProgressJob *job = data;
+    g_autoptr(GMutexLocker) locker = g_mutex_locker_new(&job->progress->mutex);
+
+    job->state = *state;
+    job->progress->is_changed = TRUE;
+}
+
+void
+mount_progress_end(MountProgressJob *job)
+{
+    MountProgress *progress = job->progress;
+
     g_mutex_lock(&progress->mutex);
-    progress->done_bytes += n_bytes;
-    if (is_due(progress)) {
-        double seconds = (double)(progress->drawn_us - progress->started_us) / G_USEC_PER_SEC;
-        double speed = seconds > 0 ? (double)progress->done_bytes / seconds : 0;
-        /* The last column stays free: some terminals wrap when it is filled. */
-        g_autofree char *line = mount_progress_format(
-            name, progress->done_bytes, progress->total_bytes, speed, get_columns() - 1);
-        draw(progress, line);
-    }
+    g_queue_remove(&progress->running, job);
+    progress->n_ended++;
+    progress->ended_bytes += job->size_bytes;
+    progress->is_changed = TRUE;
     g_mutex_unlock(&progress->mutex);
+    g_free(job->name);
+    g_free(job);
 }
 
 void
 mount_progress_note(MountProgress *progress, const char *text)
 {
-    g_mutex_lock(&progress->mutex);
-    if (is_due(progress)) {
-        g_autoptr(GString) line = g_string_new(NULL);
-        append_name(line, text, MIN(count_columns(text), get_columns() - 1));
-        draw(progress, line->str);
-    }
-    g_mutex_unlock(&progress->mutex);
+    g_autoptr(GMutexLocker) locker = g_mutex_locker_new(&progress->mutex);
+
+    if (g_strcmp0(progress->note, text) == 0)
+        return;
+    g_free(progress->note);
+    progress->note = g_strdup(text);
+    progress->is_changed = TRUE;
 }
 
 void
 mount_progress_print(MountProgress *progress, const char *line)
 {
-    g_mutex_lock(&progress->mutex);
-    clear_line(progress);
-    fprintf(stderr, "%s\n", line);
-    fflush(stderr);
-    g_mutex_unlock(&progress->mutex);
+    g_autoptr(GMutexLocker) locker = g_mutex_locker_new(&progress->drawing);
+
+    if (!progress->terminal) {
+        fprintf(stderr, "%s\n", line);
+        return;
+    }
+    g_autofree char *above = g_strconcat(line, "\n", NULL);
+    draw(progress, above);
 }

@@ -1,32 +1,35 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #pragma once
 
-/* mount/progress.h: a bar on stderr while something takes time; nothing where stderr is no
+/* mount/progress.h: bars on stderr while something takes time; nothing where stderr is no
  * terminal.
  *
- * Redrawn at most ten times a second. Any thread; one lock.
+ * One bar for all files, and under it one for each file that takes long. A thread of its own
+ * redraws them, at most ten times a second, so that a slow terminal delays nobody's work. Any
+ * thread may call.
  */
 
-#include <glib.h>
+#include "core/ingest.h"
 
 typedef struct MountProgress MountProgress;
+typedef struct MountProgressJob MountProgressJob;
 
-/* total_bytes may be 0: then there is no bar, only what mount_progress_note says. */
-MountProgress *mount_progress_new(gint64 total_bytes);
-/* Clears the line. NULL is allowed. */
+/* n_files 0: there are no bars, only what mount_progress_note says. */
+MountProgress *mount_progress_new(guint n_files, gint64 total_bytes);
+/* Clears what is shown. No job may be left. NULL is allowed. */
 void mount_progress_free(MountProgress *progress);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(MountProgress, mount_progress_free)
 
-/* n_bytes more are done; name is what is being worked on. */
-void mount_progress_add(MountProgress *progress, const char *name, gint64 n_bytes);
+/* One of the files is begun. */
+MountProgressJob *
+mount_progress_begin(MountProgress *progress, const char *name, gint64 size_bytes);
+/* A LakeIngestProgress; user_data is the job. */
+void mount_progress_update(const LakeIngestState *state, gpointer job);
+/* Its part of all is done, whatever became of it. Frees the job. */
+void mount_progress_end(MountProgressJob *job);
 
 /* Shows text alone. */
 void mount_progress_note(MountProgress *progress, const char *text);
 
-/* Prints a line on stderr, terminal or not, above the bar. */
+/* Prints a line on stderr, terminal or not, above the bars. */
 void mount_progress_print(MountProgress *progress, const char *line);
-
-/* The bar's text: "name  [####    ]  42%  1.2 MB/s  ETA 0:03", at most n_columns wide.
- * bytes_per_s 0: not known. Caller frees. */
-char *mount_progress_format(const char *name, gint64 done_bytes, gint64 total_bytes,
-    double bytes_per_s, guint n_columns);

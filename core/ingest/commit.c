@@ -8,14 +8,14 @@
 /* Deadlocks (a table widened while others insert) and lost races are tried again this often. */
 #define ATTEMPTS_MAX 5
 
-/* The entry's columns as every statement here gives them: $1 … $15. */
+/* The entry's columns as every statement here gives them: $1 … $16. */
 #define ENTRY_COLUMNS                                                                          \
     "table_name, folder, name, file_id, kind, size_bytes, mtime_ns, mode, uid, gid,"           \
-    " content_hash, n_rows, encoding, settings, xattrs"
+    " content_hash, n_rows, encoding, settings, xattrs, notes"
 #define ENTRY_VALUES                                                                           \
     "$1, $2, $3, $4, $5, $6::bigint, $7::bigint, $8::integer, $9::bigint, $10::bigint, $11,"   \
-    " $12::bigint, $13, $14::jsonb, $15::jsonb"
-#define N_ENTRY_VALUES 15
+    " $12::bigint, $13, $14::jsonb, $15::jsonb, $16"
+#define N_ENTRY_VALUES 16
 
 static void
 add_entry_values(LakeStatement *statement, const char *table, const LakeLedgerEntry *entry)
@@ -39,6 +39,7 @@ add_entry_values(LakeStatement *statement, const char *table, const LakeLedgerEn
     lake_statement_add_text(statement, entry->encoding);
     lake_statement_add_text(statement, entry->settings);
     lake_statement_add_text(statement, entry->xattrs);
+    lake_statement_add_text(statement, entry->notes);
 }
 
 static const char *
@@ -64,14 +65,16 @@ static LakeStatement *
 insert_statement(const LakeIngestCommit *commit)
 {
     const LakeRows *rows = commit->rows;
+    /* One row needs no arrays, which would cost the server another copy of its value. */
+    gboolean is_single = lake_rows_count(rows) == 1;
     g_autofree char *table = lake_catalog_qualify(commit->catalog, commit->file->table);
     g_autoptr(GString) names = g_string_new(NULL);
-    g_autoptr(GString) arrays = g_string_new(NULL);
+    g_autoptr(GString) values = g_string_new(NULL);
 
     for (guint i = 0; i < lake_rows_n_columns(rows); i++) {
         g_autofree char *name = lake_statement_quote(lake_rows_column(rows, i)->name);
         g_string_append_printf(names, "%s%s", i > 0 ? ", " : "", name);
-        g_string_append_printf(arrays, "%s$%u", i > 0 ? ", " : "", N_ENTRY_VALUES + 1 + i);
+        g_string_append_printf(values, "%s$%u", i > 0 ? ", " : "", N_ENTRY_VALUES + 1 + i);
     }
 
     /* Rows join the entry, so where the path is taken nothing is inserted at all. The rows keep
@@ -79,11 +82,13 @@ insert_statement(const LakeIngestCommit *commit)
     LakeStatement *statement = lake_statement_new_printf(
         "WITH entry AS (INSERT INTO %s (" ENTRY_COLUMNS ") VALUES (" ENTRY_VALUES ")"
         " ON CONFLICT DO NOTHING RETURNING 1)"
-        " INSERT INTO %s (%s) SELECT r.* FROM entry, unnest(%s) AS r",
-        lake_catalog_ledger(commit->catalog), table, names->str, arrays->str);
+        " INSERT INTO %s (%s) SELECT %s%s%s",
+        lake_catalog_ledger(commit->catalog), table, names->str,
+        is_single ? "" : "r.* FROM entry, unnest(", values->str,
+        is_single ? " FROM entry" : ") AS r");
     add_entry_values(statement, commit->file->table, commit->entry);
     for (guint i = 0; i < lake_rows_n_columns(rows); i++)
-        lake_statement_add_array(statement, rows, i);
+        (is_single ? lake_statement_add_value : lake_statement_add_array)(statement, rows, i);
     return statement;
 }
 
@@ -134,7 +139,7 @@ unchanged_statement(const LakeIngestCommit *commit)
         " WHERE table_name = $1 AND folder = $2 AND name = $3 AND content_hash = $9"
         " AND settings = $10::jsonb AND kind = $11 AND size_bytes = $12"
         " AND n_rows = (SELECT count(*) FROM %s t WHERE t.file_id = l.file_id)"
-        " RETURNING file_id, n_rows, encoding",
+        " RETURNING file_id, n_rows, encoding, notes",
         lake_catalog_ledger(commit->catalog), table);
 
     lake_ledger_split(entry->path, &folder, &name);
@@ -176,6 +181,8 @@ try_unchanged(
         entry->n_rows = lake_result_int64(result, 0, 1);
         g_free(entry->encoding);
         entry->encoding = g_strdup(lake_result_text(result, 0, 2));
+        g_free(entry->notes);
+        entry->notes = g_strdup(lake_result_text(result, 0, 3));
         *ret_done = TRUE;
     }
     return TRUE;
@@ -427,10 +434,20 @@ delete_old_rows(Transfer *transfer, const char *old_id, GError **error)
 }
 
 static void
-report_progress(const LakeIngestCommit *commit, gint64 n_rows, gint64 total)
+report_sent(const LakeIngestCommit *commit, gint64 n_rows, double share)
 {
-    if (commit->file->progress)
-        commit->file->progress(n_rows, total, commit->file->progress_data);
+    if (commit->sent)
+        commit->sent(commit->source, n_rows, share);
+}
+
+/* Called by the rows while they are written. */
+static void
+watch_rows(double share, gpointer user_data)
+{
+    const LakeIngestCommit *commit = user_data;
+
+    if (commit->is_complete)
+        report_sent(commit, 0, share);
 }
 
 static gboolean
@@ -446,16 +463,18 @@ copy_rows(Transfer *transfer, GError **error)
     if (!lake_transaction_copy_begin(transfer->transaction, transfer->table,
             commit->kind->columns, commit->kind->n_columns, transfer->cancellable, error))
         return FALSE;
+    lake_rows_watch(commit->rows, watch_rows, commit);
     while (lake_rows_count(commit->rows) > 0) {
         if (!lake_transaction_copy_rows(
                 transfer->transaction, commit->rows, transfer->cancellable, error))
             return FALSE;
         entry->n_rows += lake_rows_count(commit->rows);
-        report_progress(commit, entry->n_rows, is_last ? entry->n_rows : -1);
+        report_sent(commit, entry->n_rows, 1);
         if (is_last)
             break;
         if (lake_fault("ingest-between-batches"))
             return FALSE;
+        commit->has_moved_on = TRUE;
         lake_rows_clear(commit->rows);
         if (!commit->next_rows(commit->source, commit->rows, transfer->cancellable, error))
             return FALSE;
@@ -574,11 +593,11 @@ run_transaction(LakeIngestCommit *commit, GCancellable *cancellable, GError **er
 
 /* --- choosing among them --- */
 
-/* The rows were consumed and cannot be sent again, unless all of them are at hand. */
+/* Rows that were consumed cannot be sent again. */
 static gboolean
 may_try_again(const LakeIngestCommit *commit, const GError *failure, int attempt)
 {
-    return commit->is_complete && attempt < ATTEMPTS_MAX &&
+    return !commit->has_moved_on && attempt < ATTEMPTS_MAX &&
            (g_error_matches(failure, LAKE_ERROR, LAKE_ERROR_BUSY) ||
                strcmp(sqlstate_of(failure), "42P01") == 0);
 }
@@ -636,6 +655,13 @@ did_happen(LakeIngestCommit *commit, GCancellable *cancellable)
         g_usleep((gulong)attempt * 100000);
     }
     return FALSE;
+}
+
+gboolean
+lake_ingest_commit_unchanged(LakeIngestCommit *commit, gboolean *ret_unchanged,
+    GCancellable *cancellable, GError **error)
+{
+    return try_unchanged(commit, ret_unchanged, cancellable, error);
 }
 
 gboolean

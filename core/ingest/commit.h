@@ -31,8 +31,16 @@ typedef struct {
         gpointer source, LakeRows *rows, GCancellable *cancellable, GError **error);
     /* Encoding and such into the entry, after the last row. */
     void (*finish)(gpointer source, LakeLedgerEntry *entry);
+    /* n_rows have been sent so far; of the rows at hand, this share (0 to 1). */
+    void (*sent)(gpointer source, gint64 n_rows, double share);
     gpointer source;
+    gboolean has_moved_on; /* set here: the first rows are not at hand any more */
 } LakeIngestCommit;
+
+/* Where the path has this content already (entry->content_hash is set), with all of its rows:
+ * sets the attributes alone. *ret_unchanged FALSE: it has not. Rows are not needed. */
+gboolean lake_ingest_commit_unchanged(LakeIngestCommit *commit, gboolean *ret_unchanged,
+    GCancellable *cancellable, GError **error);
 
 /* On success entry is as committed, and *ret_unchanged says that the rows were there already.
  */

@@ -11,6 +11,9 @@
 
 /* Every kind; the last takes what no other does. */
 static const LakeNormaliser *const kinds[] = {
+    &lake_ingest_video,
+    &lake_ingest_image,
+    &lake_ingest_pdf,
     &lake_ingest_text,
     &lake_ingest_other,
 };
@@ -98,6 +101,28 @@ lake_ingest_settings_check(const LakeIngestSettings *settings, GError **error)
         return FALSE;
     }
     return TRUE;
+}
+
+gboolean
+lake_ingest_takes_empty(const char *path)
+{
+    return !lake_ingest_kind_of(path)->refuses_empty;
+}
+
+gboolean
+lake_ingest_check_value(gint64 size_bytes, GError **error)
+{
+    if (size_bytes <= LAKE_ROWS_VALUE_MAX_BYTES)
+        return TRUE;
+
+    lake_error_set(error, LAKE_ERROR_CLASS_INGEST, LAKE_ERROR_TOO_BIG,
+        "the file has %" G_GINT64_FORMAT
+        " bytes, but a file of this kind is one value, and a value has at most "
+        "%" G_GINT64_FORMAT,
+        size_bytes, LAKE_ROWS_VALUE_MAX_BYTES);
+    if (error)
+        lake_error_hint(*error, "split the file, or keep it elsewhere and ingest its path");
+    return FALSE;
 }
 
 const char *

@@ -28,21 +28,28 @@
  *         return TRUE;
  *     }
  *
- * One thread at a time per opened file.
+ * One thread at a time per opened file. What it has to do on other threads goes through
+ * input->workers (core/ingest/workers.h), and has ended when close() returns.
  */
 
 #include "core/ingest.h"
+#include "core/ingest/workers.h"
 
 typedef struct {
     const char *file_id; /* UUID */
     const char *path;    /* below the drop zone */
     LakeSpool *content;  /* all bytes of the file */
     LakeIngestSettings settings;
-} LakeNormaliserInput; /* borrowed; outlives the opened file */
+    LakeIngestWorkers *workers; /* for what can be done on several cores */
+    const char *staging_dir;    /* where spools for large values may lie */
+} LakeNormaliserInput;          /* borrowed; outlives the opened file */
 
 typedef struct {
     char *encoding;      /* of text; owned; NULL elsewhere */
+    char *notes;         /* what a user should know of the rows, one line each ("page 3 is
+                            rendered at 212 DPI: …"); owned; NULL: nothing */
     gint64 n_rows_total; /* once known, else -1 */
+    gint64 bytes_read;   /* of content, as far as it shows how much is left; else -1 */
 } LakeNormaliserFacts;
 
 typedef struct {
@@ -51,6 +58,10 @@ typedef struct {
     guint n_columns;
     const char *const
         *extensions; /* lower case, without the dot; NULL-terminated; NULL: the rest */
+    /* Its rows take long to make, or can fail after the first: they are staged on disk before
+     * the server hears of the file, so that no lock and no connection is held meanwhile. */
+    gboolean is_slow;
+    gboolean refuses_empty; /* open() fails for a file without bytes */
 
     /* Checks and prepares. NULL with an error (class INGEST, BAD_INPUT …) when the content is
      * not of this kind. */
@@ -66,10 +77,16 @@ typedef struct {
     char *(*settings_json)(const LakeIngestSettings *settings);
 } LakeNormaliser;
 
+/* For kinds whose file is one value: FALSE (TOO_BIG) when it is larger than a value can be. */
+gboolean lake_ingest_check_value(gint64 size_bytes, GError **error);
+
 /* The kind of a file by its extension (case-insensitive); never NULL. */
 const LakeNormaliser *lake_ingest_kind_of(const char *path);
 /* By the name in the ledger; NULL when unknown. */
 const LakeNormaliser *lake_ingest_kind_named(const char *kind);
 
+extern const LakeNormaliser lake_ingest_video;
+extern const LakeNormaliser lake_ingest_image;
+extern const LakeNormaliser lake_ingest_pdf;
 extern const LakeNormaliser lake_ingest_text;
 extern const LakeNormaliser lake_ingest_other;

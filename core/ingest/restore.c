@@ -85,17 +85,27 @@ append_hexadecimal(LakeSpool *into, const char *text, gsize n_digits, GError **e
     return lake_spool_append(into, bytes, n_digits / 2, error);
 }
 
+/* The column that has all bytes of a file of this kind, in its one row; NULL: none. */
+static const char *
+column_of(const LakeLedgerEntry *entry)
+{
+    if (g_strcmp0(entry->kind, "other") == 0)
+        return "data";
+    return g_strcmp0(entry->kind, "image") == 0 ? "image" : NULL;
+}
+
 static gboolean
 restore_bytes(LakeCatalog *catalog, const char *table, const LakeLedgerEntry *entry,
     LakeSpool *into, GCancellable *cancellable, GError **error)
 {
     g_autofree char *qualified = lake_catalog_qualify(catalog, table);
+    const char *column = column_of(entry);
 
     for (gint64 offset = 0; offset < entry->size_bytes; offset += SLICE_BYTES) {
         g_autoptr(LakeStatement) statement =
-            lake_statement_new_printf("SELECT substring(data FROM $2::integer FOR $3::integer) "
+            lake_statement_new_printf("SELECT substring(%s FROM $2::integer FOR $3::integer) "
                                       "FROM %s WHERE file_id = $1",
-                qualified);
+                column, qualified);
         lake_statement_add_text(statement, entry->file_id);
         lake_statement_add_int64(statement, offset + 1);
         lake_statement_add_int64(statement, SLICE_BYTES);
@@ -119,7 +129,7 @@ is_kept(const LakeLedgerEntry *entry)
 {
     if (g_strcmp0(entry->kind, "text") == 0)
         return entry->encoding && g_str_has_prefix(entry->encoding, "UTF-8");
-    return g_strcmp0(entry->kind, "other") == 0;
+    return column_of(entry) != NULL;
 }
 
 /* Rows that were changed since may well have the same length. */

@@ -58,6 +58,22 @@ encode_array(const LakeRows *rows, guint column)
     return array;
 }
 
+/* Of the only row; lent, not copied: it may be large. */
+static void
+encode_value(Parameters *to, int i, const LakeRows *rows, guint column)
+{
+    const GByteArray *element = lake_rows_elements(rows, column);
+    guint32 length_field;
+
+    memcpy(&length_field, element->data, sizeof length_field);
+    gint32 length = (gint32)g_ntohl(length_field);
+
+    to->values[i] = length < 0 ? NULL : (const char *)element->data + sizeof length_field;
+    to->lengths[i] = MAX(length, 0);
+    to->formats[i] = 1;
+    to->types[i] = lake_type_info(lake_rows_column(rows, column)->type)->base_oid;
+}
+
 static void
 encode_parameter(Parameters *to, int i, const LakeParameter *from)
 {
@@ -87,6 +103,9 @@ encode_parameter(Parameters *to, int i, const LakeParameter *from)
             lake_type_info(lake_rows_column(from->rows, from->column)->type)->array_oid;
         return;
     }
+    case LAKE_PARAMETER_VALUE:
+        encode_value(to, i, from->rows, from->column);
+        return;
     }
     g_assert_not_reached();
 }

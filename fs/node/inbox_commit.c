@@ -117,12 +117,9 @@ fs_inbox_commit_new_spool(FsNode *node)
 static void
 fill_ingest(FsInboxFile *file, LakeIngestFile *ingest, char **ret_xattrs)
 {
-    const LakeConfig *config = lake_workspace_config(file->node.context->workspace);
     g_autoptr(GMutexLocker) locker = g_mutex_locker_new(&file->lock);
 
     ingest->attributes = file->attributes;
-    ingest->settings.chunk_size = config->chunk_size;
-    ingest->settings.chunk_overlap = config->chunk_overlap;
     *ret_xattrs = g_strdup(file->xattrs);
     ingest->xattrs = *ret_xattrs;
 }
@@ -147,9 +144,9 @@ ingest_spool(FsInboxFile *file, FsCall *call, const char *zone, const char *path
     fill_ingest(file, &ingest, &xattrs);
     LakeJob *job = lake_jobs_begin(jobs, zone, path, lake_spool_size(content));
     ingest.progress_data = job;
-    g_autoptr(LakeLedgerEntry) entry = lake_ingest_file(
-        lake_workspace_catalog(context->workspace), &ingest, call->cancellable, &failure);
-    lake_jobs_end(jobs, job, failure);
+    g_autoptr(LakeLedgerEntry) entry =
+        lake_workspace_ingest(context->workspace, &ingest, call->cancellable, &failure);
+    lake_jobs_end(jobs, job, entry, failure);
 
     if (!entry) {
         fs_failures_refuse(context->failures, zone, path, failure);

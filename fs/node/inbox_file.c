@@ -3,6 +3,7 @@
 #include "fs/cache.h"
 #include "fs/caller.h"
 #include "fs/failures.h"
+#include "fs/name.h"
 #include "fs/node/inbox.h"
 #include "fs/node/inbox_commit.h"
 #include "fs/xattr.h"
@@ -368,6 +369,24 @@ why_unfinished(const FsHandle *handle, const FsCall *call)
     return reason;
 }
 
+/* Nothing was written, which no file of this kind can be, and who opened it is done: `cp
+ * empty.jpg` has closed its only descriptor, where the shell of `cmd > a.jpg` still has
+ * another. */
+static gboolean
+is_empty_copy(const FsHandle *handle)
+{
+    g_autofree char *zone = NULL;
+    g_autofree char *path = NULL;
+
+    if (!handle->is_empty_start || handle->has_written ||
+        !fs_inbox_locate(handle->node, &zone, &path, NULL) || lake_ingest_takes_empty(path) ||
+        lake_ingest_is_temporary(path))
+        return FALSE;
+    g_autofree char *folder = fs_name_from_table(zone);
+    g_autofree char *path_end = g_strdup_printf("/ingest/%s/%s", folder, path);
+    return !fs_caller_has_open(handle->opener, path_end);
+}
+
 static gboolean
 file_flush(FsHandle *handle, FsCall *call, GError **error)
 {
@@ -378,7 +397,7 @@ file_flush(FsHandle *handle, FsCall *call, GError **error)
     if (!handle->staged || (!has_news && !handle->write_error))
         return TRUE;
     /* A later one only marks: `( a; b ) > f` must not be ingested once a line. */
-    gboolean is_verdict = handle->is_dirty && handle->n_flushed == 0;
+    gboolean is_verdict = handle->n_flushed == 0 && (handle->is_dirty || is_empty_copy(handle));
     if (is_verdict && !fs_call_may_block(call))
         return FALSE;
     reason = why_unfinished(handle, call);
@@ -389,6 +408,7 @@ file_flush(FsHandle *handle, FsCall *call, GError **error)
 
     g_mutex_lock(&file->lock);
     handle->is_dirty = FALSE;
+    handle->is_empty_start = FALSE;
     handle->n_flushed++;
     g_mutex_unlock(&file->lock);
     if (fs_inbox_commit_handle(handle, call, error))

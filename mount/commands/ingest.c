@@ -29,7 +29,7 @@ typedef struct {
 typedef struct {
     Batch *batch;
     const MountFile *file;
-    gint64 counted_bytes; /* told to the progress bar */
+    MountProgressJob *bar;
 } FileJob;
 
 static void
@@ -63,19 +63,6 @@ record_failure(Batch *batch, const MountFile *file, const GError *error)
     g_mutex_unlock(&batch->mutex);
 
     mount_progress_print(batch->progress, text);
-}
-
-static void
-on_rows(gint64 rows_written, gint64 total, gpointer user_data)
-{
-    FileJob *job = user_data;
-    if (total <= 0)
-        return;
-
-    double fraction = CLAMP((double)rows_written / (double)total, 0, 1);
-    gint64 done_bytes = (gint64)(fraction * (double)job->file->status.st_size);
-    mount_progress_add(job->batch->progress, job->file->path, done_bytes - job->counted_bytes);
-    job->counted_bytes = done_bytes;
 }
 
 /* O_NONBLOCK: a FIFO that has taken the file's place since must not hold us. */
@@ -124,13 +111,12 @@ ingest_file(FileJob *job, GError **error)
         .path = job->file->path,
         .content = content,
         .attributes = get_attributes(&status),
-        .settings = {session->config->chunk_size, session->config->chunk_overlap},
         .expectation = LAKE_INGEST_UNKNOWN,
-        .progress = on_rows,
-        .progress_data = job,
+        .progress = mount_progress_update,
+        .progress_data = job->bar,
     };
-    g_autoptr(LakeLedgerEntry) entry = lake_ingest_file(
-        lake_workspace_catalog(session->workspace), &file, session->cancellable, error);
+    g_autoptr(LakeLedgerEntry) entry =
+        lake_workspace_ingest(session->workspace, &file, session->cancellable, error);
     if (!entry)
         return FALSE;
     g_debug("%s: %" G_GINT64_FORMAT " rows", job->file->path, entry->n_rows);
@@ -150,7 +136,8 @@ run_job(gpointer data, gpointer user_data)
     if (is_skipped)
         return;
 
-    mount_progress_add(job.batch->progress, job.file->path, 0);
+    job.bar =
+        mount_progress_begin(job.batch->progress, job.file->path, job.file->status.st_size);
     if (ingest_file(&job, &error)) {
         g_mutex_lock(&job.batch->mutex);
         job.batch->n_ingested++;
@@ -158,8 +145,7 @@ run_job(gpointer data, gpointer user_data)
     } else {
         record_failure(job.batch, job.file, error);
     }
-    mount_progress_add(
-        job.batch->progress, job.file->path, job.file->status.st_size - job.counted_bytes);
+    mount_progress_end(job.bar);
 }
 
 /* Folders first: their attributes are kept, and empty ones exist, as with cp -r. */
@@ -192,7 +178,7 @@ run_batch(Batch *batch, const MountFiles *files)
     if (!pool)
         g_error("cannot start threads: %s", error->message);
 
-    batch->progress = mount_progress_new(files->total_bytes);
+    batch->progress = mount_progress_new(files->files->len, files->total_bytes);
     for (guint i = 0; i < files->files->len; i++)
         g_thread_pool_push(pool, files->files->pdata[i], NULL);
     g_thread_pool_free(pool, FALSE, TRUE);
@@ -228,10 +214,7 @@ ingest(MountSession *session)
     GPtrArray *arguments = session->options->arguments;
     Batch batch = {.session = session, .table = arguments->pdata[0]};
     g_autoptr(GError) error = NULL;
-    LakeIngestSettings settings = {session->config->chunk_size, session->config->chunk_overlap};
 
-    if (!lake_ingest_settings_check(&settings, &error))
-        return mount_commands_fail(session->options, error, MOUNT_EXIT_USAGE);
     if (session->config->read_only) {
         lake_error_set(&error, LAKE_ERROR_CLASS_INGEST, LAKE_ERROR_READ_ONLY,
             "table %s takes no files: the setting read_only is on", batch.table);
@@ -245,7 +228,7 @@ ingest(MountSession *session)
         batch.exit_status = MOUNT_EXIT_USAGE;
 
     g_mutex_init(&batch.mutex);
-    batch.progress = mount_progress_new(0);
+    batch.progress = mount_progress_new(0, 0);
     gboolean has_folders = add_folders(&batch, files);
     g_clear_pointer(&batch.progress, mount_progress_free);
     if (has_folders)

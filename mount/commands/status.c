@@ -4,6 +4,7 @@
 #include "core/error.h"
 #include "mount/registry.h"
 #include "mount/signals.h"
+#include "mount/watch.h"
 
 #include <cjson/cJSON.h>
 #include <string.h>
@@ -113,16 +114,33 @@ ask_server(Status *status, GCancellable *cancellable, GError **error)
     return TRUE;
 }
 
+static gboolean
+check_options(const MountOptions *options, GError **error)
+{
+    const char *which = options->arguments->len ? "MOUNTPOINT"
+                        : options->interval     ? "--interval"
+                                                : NULL;
+
+    if (options->is_watch || !which)
+        return TRUE;
+    lake_error_set(
+        error, LAKE_ERROR_CLASS_GENERAL, LAKE_ERROR_BAD_INPUT, "%s needs --watch", which);
+    return FALSE;
+}
+
 int
 mount_commands_status(const MountOptions *options)
 {
     g_autoptr(GError) error = NULL;
-    g_autoptr(LakeConfig) config = mount_options_config(options, &error);
+    g_autoptr(LakeConfig) config =
+        check_options(options, &error) ? mount_options_config(options, &error) : NULL;
     if (!config)
         return mount_commands_fail(options, error, MOUNT_EXIT_USAGE);
 
     GCancellable *cancellable = g_cancellable_new(); /* the signal thread's, to the end */
     mount_signals_init(cancellable);
+    if (options->is_watch)
+        return mount_watch_run(options, config, cancellable);
 
     g_autoptr(GPtrArray) mounts = mount_registry_list(config->state_dir);
     Status status = {

@@ -103,7 +103,7 @@ static gboolean
 wait_for_daemon(const char *state_dir, const MountRegistryEntry *daemon, gint64 timeout_ms)
 {
     gint64 deadline_us = g_get_monotonic_time() + timeout_ms * 1000;
-    g_autoptr(MountProgress) progress = mount_progress_new(0);
+    g_autoptr(MountProgress) progress = mount_progress_new(0, 0);
 
     while (mount_registry_is_alive(daemon)) {
         if (g_get_monotonic_time() > deadline_us)

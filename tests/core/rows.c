@@ -165,6 +165,70 @@ test_empty_spool(void)
 }
 
 static void
+test_staged(void)
+{
+    g_autoptr(LakeSpool) value = new_spool(3);
+    g_autoptr(LakeSpool) staging = lake_spool_new(g_get_tmp_dir());
+    g_autoptr(LakeRows) rows = lake_rows_new(one_column, 1);
+    g_autoptr(LakeRows) straight = lake_rows_new(one_column, 1);
+    g_autoptr(GByteArray) staged = g_byte_array_new();
+    g_autoptr(GByteArray) expected = g_byte_array_new();
+    g_autofree char *large = g_strnfill(300000, 'l');
+
+    for (guint i = 0; i < 5; i++) {
+        lake_rows_add_text(rows, large, 300000);
+        lake_rows_add_text(straight, large, 300000);
+        lake_rows_add_spool(rows, value);
+        lake_rows_add_spool(straight, value);
+        if (i == 1 || i == 3) {
+            g_assert_true(lake_rows_stage(rows, staging, NULL));
+            g_assert_cmpuint(lake_rows_bytes(rows), ==, 0);
+            g_assert_cmpuint(lake_rows_n_spools(rows), ==, 0);
+        }
+        g_assert_cmpuint(lake_rows_count(rows), ==, 2 * (i + 1));
+        g_assert_true(lake_rows_has_spool(rows));
+    }
+    g_assert_true(lake_rows_write_copy(straight, sink, &(Sunk){.all = expected}, NULL));
+    g_assert_true(lake_rows_write_copy(rows, sink, &(Sunk){.all = staged}, NULL));
+    g_assert_cmpmem(staged->data, staged->len, expected->data, expected->len);
+
+    lake_rows_clear(rows);
+    g_assert_cmpuint(lake_rows_count(rows), ==, 0);
+    g_assert_false(lake_rows_has_spool(rows));
+}
+
+typedef struct {
+    double last;
+    guint n_calls;
+} Watched;
+
+static void
+watch(double share, gpointer user_data)
+{
+    Watched *watched = user_data;
+
+    g_assert_cmpfloat(share, >=, watched->last);
+    g_assert_cmpfloat(share, <=, 1);
+    watched->last = share;
+    watched->n_calls++;
+}
+
+static void
+test_watched(void)
+{
+    g_autoptr(LakeSpool) value = new_spool(10 * 1024 * 1024);
+    g_autoptr(LakeRows) rows = lake_rows_new(one_column, 1);
+    g_autoptr(GByteArray) all = g_byte_array_new();
+    Watched watched = {0};
+
+    lake_rows_add_spool(rows, value);
+    lake_rows_watch(rows, watch, &watched);
+    g_assert_true(lake_rows_write_copy(rows, sink, &(Sunk){.all = all}, NULL));
+    g_assert_cmpuint(watched.n_calls, >=, 10);
+    g_assert_cmpfloat(watched.last, >, 0.999);
+}
+
+static void
 test_shrunk_spool(void)
 {
     g_autoptr(LakeSpool) spool = new_spool(1000);
@@ -219,6 +283,8 @@ int
 main(int argc, char **argv)
 {
     g_test_init(&argc, &argv, NULL);
+    g_test_add_func("/core/rows/staged-rows-are-sent-as-they-were", test_staged);
+    g_test_add_func("/core/rows/a-watch-sees-the-share-grow", test_watched);
     g_test_add_func("/core/rows/elements-are-postgresql-binary", test_elements);
     g_test_add_func("/core/rows/copy-is-tuples-of-binary-values", test_copy);
     g_test_add_func("/core/rows/no-rows-send-nothing", test_copy_nothing);

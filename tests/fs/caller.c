@@ -2,6 +2,7 @@
 #include "fs/caller.h"
 
 #include <signal.h>
+#include <string.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -159,10 +160,26 @@ test_process(void)
     g_assert_cmpint(fs_caller_process_of(getpid()), ==, getpid());
 }
 
+static void
+test_has_open(void)
+{
+    g_autofree char *path = g_strdup("/tmp/caller-XXXXXX");
+    int fd = g_mkstemp(path);
+
+    g_assert_true(fs_caller_has_open(getpid(), path));
+    g_assert_true(fs_caller_has_open(getpid(), strrchr(path, '/')));
+    g_assert_false(fs_caller_has_open(getpid(), "/no such file"));
+    (void)close(fd);
+    g_assert_false(fs_caller_has_open(getpid(), path));
+    g_assert_false(fs_caller_has_open(-1, path));
+    (void)unlink(path);
+}
+
 int
 main(int argc, char **argv)
 {
     g_test_init(&argc, &argv, NULL);
+    g_test_add_func("/fs/caller/open-files-are-known-by-the-end-of-their-path", test_has_open);
     g_test_add_func("/fs/caller/a-killed-process-tells-its-signal", test_killed);
     g_test_add_func("/fs/caller/one-that-ended-by-itself-was-not-killed", test_exited);
     g_test_add_func("/fs/caller/one-that-lives-is-neither-killed-nor-stopped", test_alive);

@@ -122,6 +122,82 @@ def test_errors_jsonl_keeps_the_last_thousand(mount, table):
     assert all(json.loads(line)["path"].endswith("bad.txt") for line in lines)
 
 
+def ingests(mount):
+    return [json.loads(line) for line in control(mount, "ingest.jsonl").splitlines()]
+
+
+@pytest.fixture
+def slow_mount(another_mount, table):
+    """A mount on which a large text takes some seconds to be sent."""
+    return another_mount(workspace=table, env={"LAKE_FAULT": SLOW})
+
+
+# Longer than what a reading takes, several times.
+SLOW = ",".join(f"ingest-between-batches:{number}:sleep=250" for number in range(1, 100))
+
+
+def test_ingest_jsonl_shows_the_rows_grow(slow_mount, table, work):
+    """Control: ingest.jsonl: a line for each file that is being ingested."""
+    content = files.ascii_text(8_000_000)
+    source = files.write(os.path.join(work, "slow.txt"), content)
+    os.mkdir(slow_mount.zone(table))
+    copier = subprocess.Popen(["cp", source, slow_mount.zone(table)])
+    seen = []
+    while copier.poll() is None:
+        # A new process each time, as a user's shell does.
+        text = run("cat", slow_mount.at(".deeplake", "ingest.jsonl")).ok().out
+        seen += [json.loads(line) for line in text.splitlines()]
+        time.sleep(0.05)
+    assert copier.returncode == 0
+
+    assert {line["path"] for line in seen} == {f"{table}/slow.txt"}
+    assert {line["phase"] for line in seen} <= {"reading", "sending", "done"}
+    for name in ("rows_written", "bytes_done", "seconds"):
+        values = [line[name] or 0 for line in seen]
+        assert values == sorted(values), f"{name} went back: {values}"
+    between = {line["rows_written"] for line in seen
+               if 0 < line["rows_written"] < (line["total"] or 0)}
+    assert len(between) >= 4, between
+
+    n_rows = len(files.expected_chunks(content))
+    assert {line["total"] for line in seen if line["phase"] == "sending"} == {n_rows}
+    last = ingests(slow_mount)[0]
+    assert (last["phase"], last["rows_written"], last["total"]) == ("done", n_rows, n_rows)
+    assert last["bytes"] == last["bytes_done"] == len(content)
+    assert (last["kind"], last["error"], last["notes"]) == ("text", None, None)
+
+
+def test_ingest_jsonl_is_whole_for_readers_at_the_same_time(slow_mount, table, work):
+    """Control; Tenets: one reader's text is not another's."""
+    source = files.write(os.path.join(work, "slow.txt"), files.ascii_text(6_000_000))
+    os.mkdir(slow_mount.zone(table))
+    copier = subprocess.Popen(["cp", source, slow_mount.zone(table)])
+    n_read = 0
+    while copier.poll() is None:
+        readers = [subprocess.Popen(["cat", slow_mount.at(".deeplake", "ingest.jsonl")],
+                                    stdout=subprocess.PIPE) for _ in range(4)]
+        for reader in readers:
+            text = reader.communicate(timeout=20)[0].decode()
+            assert reader.returncode == 0
+            assert text == "" or text.endswith("\n")
+            n_read += len([json.loads(line) for line in text.splitlines()])
+    assert copier.returncode == 0
+    assert n_read >= 8
+
+
+def test_ingest_jsonl_tells_why_a_file_failed(mount, table):
+    """Control: phase, error."""
+    os.mkdir(mount.zone(table))
+    with pytest.raises(OSError):
+        files.write(mount.zone(table, "bad.txt"), b"\0")
+    files.write(mount.zone(table, "good.txt"), b"x")
+    good, bad = ingests(mount)[:2]
+    assert (bad["path"], bad["phase"]) == (f"{table}/bad.txt", "failed")
+    assert "NUL" in bad["error"]
+    assert (good["path"], good["phase"], good["error"]) == (f"{table}/good.txt", "done", None)
+    assert good["id"] > bad["id"]
+
+
 def test_an_ingested_file_tells_its_file_id_rows_and_kind(mount, table):
     """Control: user.deeplake.* xattrs on an ingested file: file_id, rows, kind."""
     os.mkdir(mount.zone(table))

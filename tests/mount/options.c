@@ -6,7 +6,6 @@
 #include "mount/help.h"
 #include "mount/log.h"
 #include "mount/mountpoint.h"
-#include "mount/progress.h"
 #include "mount/registry.h"
 #include "mount/secret.h"
 
@@ -448,29 +447,6 @@ test_files_are_named_as_by_cp(void)
 }
 
 static void
-test_progress_fits(void)
-{
-    g_autofree char *wide = mount_progress_format("a.txt", 420, 1000, 1200000, 80);
-    g_assert_nonnull(strstr(wide, "a.txt  [####"));
-    g_assert_nonnull(strstr(wide, " 42%  1.2"));
-    g_assert_nonnull(strstr(wide, "ETA 0:00"));
-
-    for (guint n_columns = 1; n_columns < 120; n_columns++) {
-        g_autofree char *line =
-            mount_progress_format("a long name/with 日本語 in it.txt", 5, 10, 1, n_columns);
-        glong n_wide = 0;
-        for (const char *at = line; *at; at = g_utf8_next_char(at))
-            n_wide += g_unichar_iswide(g_utf8_get_char(at)) ? 2 : 1;
-        g_assert_cmpint(n_wide, <=, n_columns);
-    }
-
-    g_autofree char *slow = mount_progress_format("x", 0, 36610, 10, 100);
-    g_assert_nonnull(strstr(slow, "ETA 1:01:01"));
-    g_autofree char *empty = mount_progress_format("x", 0, 0, 0, 60);
-    g_assert_nonnull(strstr(empty, "0%"));
-}
-
-static void
 test_log_is_one_line(void)
 {
     g_autofree char *line = mount_log_format(
@@ -574,7 +550,6 @@ main(int argc, char **argv)
     g_test_add_func("/mount/mountpoint/mountinfo-is-unescaped", test_mountinfo_is_unescaped);
     g_test_add_func("/mount/mountpoint/is-checked", test_mountpoint_is_checked);
     g_test_add_func("/mount/files/are-named-as-by-cp", test_files_are_named_as_by_cp);
-    g_test_add_func("/mount/progress/fits", test_progress_fits);
     g_test_add_func("/mount/log/is-one-line", test_log_is_one_line);
     g_test_add_func("/mount/log/is-rotated", test_log_is_rotated);
     g_test_add_func("/mount/registry/forgets-the-dead", test_registry_forgets_the_dead);

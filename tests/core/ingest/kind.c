@@ -17,6 +17,20 @@ test_kind_of(void)
         {"A.TXT", "text"},
         {"b/c.d/e.Html", "text"},
         {"two.tar.md", "text"},
+        {"a.mp4", "video"},
+        {"a.mov", "video"},
+        {"a.avi", "video"},
+        {"a.mkv", "video"},
+        {"a.WebM", "video"},
+        {"a.jpg", "image"},
+        {"a.JPEG", "image"},
+        {"a.png", "image"},
+        {"a.gif", "image"},
+        {"a.bmp", "image"},
+        {"a.webp", "image"},
+        {"a.pdf", "pdf"},
+        {"a.m4a", "other"},
+        {"a.tiff", "other"},
         {"a.htm", "other"},
         {"a.txt.gz", "other"},
         {"a.txtx", "other"},
@@ -39,6 +53,9 @@ test_kind_named(void)
 {
     g_assert_true(lake_ingest_kind_named("text") == &lake_ingest_text);
     g_assert_true(lake_ingest_kind_named("other") == &lake_ingest_other);
+    g_assert_true(lake_ingest_kind_named("pdf") == &lake_ingest_pdf);
+    g_assert_true(lake_ingest_kind_named("video") == &lake_ingest_video);
+    g_assert_true(lake_ingest_kind_named("image") == &lake_ingest_image);
     g_assert_null(lake_ingest_kind_named("Text"));
     g_assert_null(lake_ingest_kind_named(""));
 }
@@ -67,6 +84,31 @@ test_columns(void)
         {"filename", LAKE_TYPE_TEXT},
     };
 
+    static const LakeColumn video[] = {
+        {"file_id", LAKE_TYPE_TEXT},
+        {"chunk_index", LAKE_TYPE_INT32},
+        {"start_time", LAKE_TYPE_FLOAT64},
+        {"end_time", LAKE_TYPE_FLOAT64},
+        {"video_data", LAKE_TYPE_VIDEO},
+        {"thumbnail", LAKE_TYPE_IMAGE},
+        {"text", LAKE_TYPE_TEXT},
+    };
+    static const LakeColumn image[] = {
+        {"file_id", LAKE_TYPE_TEXT},
+        {"image", LAKE_TYPE_IMAGE},
+        {"filename", LAKE_TYPE_TEXT},
+        {"text", LAKE_TYPE_TEXT},
+    };
+    static const LakeColumn pdf[] = {
+        {"file_id", LAKE_TYPE_TEXT},
+        {"page_index", LAKE_TYPE_INT32},
+        {"image", LAKE_TYPE_IMAGE},
+        {"text", LAKE_TYPE_TEXT},
+    };
+
+    assert_columns(&lake_ingest_video, video, G_N_ELEMENTS(video));
+    assert_columns(&lake_ingest_image, image, G_N_ELEMENTS(image));
+    assert_columns(&lake_ingest_pdf, pdf, G_N_ELEMENTS(pdf));
     assert_columns(&lake_ingest_text, text, G_N_ELEMENTS(text));
     assert_columns(&lake_ingest_other, other, G_N_ELEMENTS(other));
 }
@@ -227,12 +269,24 @@ test_other_too_big(void)
 static void
 test_settings_json(void)
 {
-    LakeIngestSettings settings = {500, 100};
+    LakeIngestSettings settings = {
+        .chunk_size = 500,
+        .chunk_overlap = 100,
+        .pdf_dpi = 150,
+        .pdf_max_pages = 7,
+        .segment_seconds = 20,
+    };
+    g_autofree char *video = lake_ingest_video.settings_json(&settings);
+    g_autofree char *image = lake_ingest_image.settings_json(&settings);
+    g_autofree char *pdf = lake_ingest_pdf.settings_json(&settings);
     g_autofree char *text = lake_ingest_text.settings_json(&settings);
     g_autofree char *other = lake_ingest_other.settings_json(&settings);
 
     g_assert_cmpstr(text, ==, "{\"chunk_size\": 500, \"chunk_overlap\": 100}");
     g_assert_cmpstr(other, ==, "{}");
+    g_assert_cmpstr(image, ==, "{}");
+    g_assert_cmpstr(video, ==, "{\"segment_seconds\": 20}");
+    g_assert_cmpstr(pdf, ==, "{\"pdf_dpi\": 150}"); /* a limit shapes no rows */
 }
 
 int
