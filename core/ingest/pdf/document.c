@@ -215,8 +215,12 @@ refuse_other_kind(LakePdf *pdf, const guint8 *header, gsize n_bytes, GError **er
 {
     const char *known = lake_ingest_sniff(header, n_bytes);
 
-    return lake_error_bad_input(error, LAKE_ERROR_CLASS_INGEST, "the file is not a PDF: %s%s",
+    lake_error_bad_input(error, LAKE_ERROR_CLASS_INGEST, "the file is not a PDF: %s%s",
         known ? "it is " : "none of its first 1024 bytes say so", known ? known : "");
+    if (error)
+        lake_error_hint(*error, "give it the extension of what it is, or one of no kind (such "
+                                "as .bin) to keep its bytes as they are");
+    return FALSE;
 }
 
 static gboolean
