@@ -52,11 +52,7 @@ free_page(gpointer part)
 static gpointer
 open_pdf(const LakeNormaliserInput *input, GCancellable *cancellable, GError **error)
 {
-    g_autoptr(LakePdf) pdf = NULL;
-
-    if (!lake_ingest_settings_check(&input->settings, error))
-        return NULL;
-    pdf = lake_pdf_document_open(
+    g_autoptr(LakePdf) pdf = lake_pdf_document_open(
         input->content, input->settings.pdf_max_pages, cancellable, error);
     if (!pdf)
         return NULL;
