@@ -205,6 +205,10 @@ g_thread_pool_new(
     Pool *pool = g_new(Pool, 1); /* never freed: nothing tells when its last worker has gone */
 
     *pool = (Pool){work, user_data};
+    /* The last worker to leave a pool frees it, even one that has had no task of it. A worker
+     * that is left over from an earlier pool would do so with nothing seen between who made the
+     * pool and it; a new one was started after the pool was made. */
+    g_thread_pool_set_max_unused_threads(0);
     return real()->thread_pool_new(work_in_order, pool, n_threads, is_exclusive, error);
 }
 
