@@ -8,7 +8,10 @@
 #define READ_AGAIN_MAX 64
 #define READ_MAX_BYTES ((gint64)1024 * 1024 * 1024)
 #define N_STREAMS_MAX "200"
+/* A track that begins late is looked into, too: without its first frames nothing is known of
+ * the order in which they are shown. The bytes are the bound. */
 #define PROBE_BYTES (8 * 1024 * 1024)
+#define PROBE_TIME_MAX (3600 * (int64_t)AV_TIME_BASE)
 
 static int
 stop_reading(LakeMediaInput *input)
@@ -140,6 +143,7 @@ new_format(LakeMediaInput *input)
     format->io_open = refuse_to_open;
     format->interrupt_callback = (AVIOInterruptCB){is_interrupted, input};
     format->probesize = PROBE_BYTES;
+    format->max_analyze_duration = PROBE_TIME_MAX;
     return format;
 }
 

@@ -11,6 +11,9 @@
 #define TICKS_MAX (G_MAXINT64 / 4)
 /* Times of a damaged or joined file that go back further cannot be mended. */
 #define BACKWARDS_MAX_SECONDS 1.0
+/* Kinds of MPEG-4 pictures. */
+#define MPEG4_INTRA 0
+#define MPEG4_BETWEEN 2
 
 static AVBSFContext *
 new_filter(const char *name, const AVStream *stream, GError **error)
@@ -112,6 +115,7 @@ settle_pts(LakeMediaTrack *track, GList *link, gboolean is_last_chance)
 {
     AVPacket *packet = link->data;
     AVPacket *last = packet;
+    gboolean is_alone = !link->next && track->last_dts == AV_NOPTS_VALUE;
 
     if (packet->pts != AV_NOPTS_VALUE)
         return TRUE;
@@ -125,7 +129,7 @@ settle_pts(LakeMediaTrack *track, GList *link, gboolean is_last_chance)
     if (!is_last_chance)
         return FALSE;
     if (last->dts != AV_NOPTS_VALUE)
-        packet->pts = last->dts + (last == packet ? 0 : lake_media_track_duration(track, last));
+        packet->pts = last->dts + (is_alone ? 0 : lake_media_track_duration(track, last));
     else if (track->last_dts != AV_NOPTS_VALUE)
         packet->pts = track->last_dts + lake_media_track_duration(track, packet);
     else
@@ -227,6 +231,34 @@ settle(LakeMediaTrack *track, gboolean is_at_end, GError **error)
     return TRUE;
 }
 
+/* The two bits behind the start code of an MPEG-4 picture (ISO/IEC 14496-2, 6.2.5) say how it
+ * is predicted; -1: there is no picture. */
+static int
+coding_type(const AVPacket *packet)
+{
+    for (int i = 0; i + 4 < packet->size; i++)
+        if (memcmp(packet->data + i, "\0\0\1\xb6", 4) == 0)
+            return packet->data[i + 4] >> 6;
+    return -1;
+}
+
+/* Taken apart, what was in one chunk has the time and the flag of another chunk, which is not
+ * always one with such a picture. */
+static void
+correct_unpacked(const LakeMediaTrack *track, AVPacket *packet)
+{
+    int type = coding_type(packet);
+
+    if (type < 0)
+        return;
+    if (type != MPEG4_INTRA)
+        packet->flags &= ~AV_PKT_FLAG_KEY;
+    if (type == MPEG4_BETWEEN)
+        packet->pts = packet->dts;
+    else if (track->stream->codecpar->video_delay > 0)
+        packet->pts = AV_NOPTS_VALUE;
+}
+
 static gboolean
 enqueue(LakeMediaTrack *track, AVPacket *packet, GError **error)
 {
@@ -262,6 +294,8 @@ push_filtered(LakeMediaTrack *track, AVPacket *packet, GError **error)
 
     while (failed >= 0) {
         failed = av_bsf_receive_packet(track->filter, packet);
+        if (failed >= 0)
+            correct_unpacked(track, packet);
         if (failed >= 0 && !enqueue(track, packet, error))
             return FALSE;
     }

@@ -173,6 +173,7 @@ test_times(void)
     assert_times("hevc.mp4", 1, 3, (const double[]){0, 1, 2}, 3);
     assert_times("mpeg4-mp3.avi", 1, 3, (const double[]){0, 1, 2.8}, 3.1);
     assert_times("open-gop.mkv", 1, 3, (const double[]){0, 2, 4}, 6);
+    assert_times("packed-b-frames.avi", 2, 2, (const double[]){0, 2.3}, 4.1);
     /* No edit list: the first frame comes after what the decoder needs to put it in order. */
     assert_times("fragmented.mp4", 1, 3, (const double[]){0, 1.2, 2.2}, 3.208);
 }
@@ -292,6 +293,17 @@ test_texts(void)
         g_assert_cmpstr(((const Row *)rows->pdata[i])->text, ==, expected[i]);
     for (guint i = 0; i < silent->len; i++)
         g_assert_null(((const Row *)silent->pdata[i])->text);
+}
+
+/* Its order is found out even where sound comes for seconds before it. */
+static void
+test_late_picture(void)
+{
+    g_autofree char *notes = NULL;
+    g_autoptr(GPtrArray) rows = cut_file("late-video.mkv", 1, &notes);
+
+    g_assert_cmpuint(rows->len, ==, 3);
+    g_assert_cmpstr(notes, ==, NULL);
 }
 
 static void
@@ -442,6 +454,7 @@ main(int argc, char **argv)
     g_test_add_func("/core/ingest/video/same-file-same-bytes", test_same_bytes);
     g_test_add_func("/core/ingest/video/thumbnails-are-upright-and-square", test_thumbnails);
     g_test_add_func("/core/ingest/video/texts-are-in-their-segments", test_texts);
+    g_test_add_func("/core/ingest/video/pictures-that-begin-late", test_late_picture);
     g_test_add_func("/core/ingest/video/notes-name-what-is-left-out", test_notes);
     g_test_add_func("/core/ingest/video/cut-off-files-are-refused", test_cut_off);
     g_test_add_func("/core/ingest/video/what-is-no-video-is-refused", test_refusals);
