@@ -40,6 +40,11 @@ static void G_GNUC_PRINTF(3, 0)
     g_autofree char *valid = g_utf8_make_valid(text, -1);
     g_strdelimit(valid, "\r\n\t", ' ');
     g_strlcpy(text_of_thread(), valid, TEXT_BYTES);
+
+    /* Made valid it is longer, and may have been cut inside a character. */
+    const char *end;
+    if (!g_utf8_validate(text_of_thread(), -1, &end))
+        text_of_thread()[end - text_of_thread()] = '\0';
 }
 
 void
