@@ -2,6 +2,9 @@
 #include "core/query.h"
 
 #include "core/error.h"
+#include "core/query/format.h"
+#include "core/query/kept.h"
+#include "core/query/to_csv.h"
 #include "core/query/to_json.h"
 
 #include <string.h>
@@ -29,6 +32,9 @@ typedef struct {
     gint64 start;   /* where the result begins in `into` */
     gint64 written; /* bytes of it that are there, the end of the array not counted */
     GString *piece; /* what comes next */
+    GString *json;  /* a row of a kept result in each of its formats */
+    GString *csv;
+    gint64 n_spared; /* bytes of a kept result that no limit counts */
     gint64 n_rows;
 } Run;
 
@@ -157,8 +163,7 @@ write_piece(Run *run, GError **error)
     gsize n_bytes = run->piece->len;
     gint64 at = run->start + run->written;
 
-    if (run->options->format == LAKE_QUERY_JSON)
-        g_string_append(run->piece, run->n_rows > 0 ? "]\n" : "[]\n");
+    lake_query_format_end(run->piece, run->options->format, run->n_rows);
     if (!lake_spool_write(run->into, at, run->piece->str, run->piece->len, error)) {
         g_prefix_error(error, "cannot keep the result: ");
         return FALSE;
@@ -179,7 +184,7 @@ check_size(const Run *run, GError **error)
     gint64 limit = run->options->max_result_bytes;
     gint64 n_end = run->options->format == LAKE_QUERY_JSON ? 2 : 0;
 
-    if (limit <= 0 || run->written + (gint64)run->piece->len + n_end <= limit)
+    if (limit <= 0 || run->written + (gint64)run->piece->len + n_end - run->n_spared <= limit)
         return TRUE;
 
     lake_error_set(error, LAKE_ERROR_CLASS_GENERAL, LAKE_ERROR_TOO_BIG,
@@ -196,22 +201,83 @@ check_size(const Run *run, GError **error)
     return FALSE;
 }
 
+/* Appends the gathered row, or the names in its place, as a record that can be read back in any
+ * format. */
+static gboolean
+append_kept(Run *run, gboolean is_header, GError **error)
+{
+    gsize n_before = run->piece->len;
+
+    g_string_truncate(run->json, 0);
+    g_string_truncate(run->csv, 0);
+    lake_csv_append_record(run->csv, run->texts, run->lengths, run->n_columns);
+    if (!is_header &&
+        !lake_json_encoder_row(run->encoder, run->texts, run->lengths, run->json, error))
+        return FALSE;
+    lake_kept_append(run->piece, run->json, run->csv);
+    /* What a change returned must fit in each format, as there is no second try. */
+    run->n_spared += (gint64)(run->piece->len - n_before);
+    run->n_spared -=
+        (gint64)(run->is_changing ? MAX(run->json->len, run->csv->len) : run->json->len);
+    return TRUE;
+}
+
+static gboolean
+append_row(Run *run, GError **error)
+{
+    switch (run->options->format) {
+    case LAKE_QUERY_JSON:
+    case LAKE_QUERY_JSONL:
+        return lake_json_encoder_row(run->encoder, run->texts, run->lengths, run->piece, error);
+    case LAKE_QUERY_CSV:
+        lake_csv_append_record(run->piece, run->texts, run->lengths, run->n_columns);
+        return TRUE;
+    case LAKE_QUERY_KEPT:
+        return append_kept(run, FALSE, error);
+    }
+    g_assert_not_reached();
+}
+
+/* What stands before the first row, even if there is none. */
+static gboolean
+append_header(Run *run, GError **error)
+{
+    switch (run->options->format) {
+    case LAKE_QUERY_JSON:
+    case LAKE_QUERY_JSONL:
+        return TRUE;
+    case LAKE_QUERY_CSV:
+        lake_csv_append_record(run->piece, run->texts, run->lengths, run->n_columns);
+        break;
+    case LAKE_QUERY_KEPT:
+        if (run->n_columns > 0 && !append_kept(run, TRUE, error))
+            return FALSE;
+        break;
+    }
+    if (!check_size(run, error))
+        return FALSE;
+    return run->is_changing ? write_piece(run, error) : TRUE;
+}
+
 static gboolean
 begin_rows(const LakeResult *columns, gpointer user_data, GError **error)
 {
     Run *run = user_data;
-    g_autofree const char **names = NULL;
 
     run->n_columns = lake_result_n_columns(columns);
     run->oids = g_new0(guint32, run->n_columns + 1);
     run->texts = g_new0(const char *, run->n_columns + 1);
     run->lengths = g_new0(gsize, run->n_columns + 1);
-    names = g_new0(const char *, run->n_columns + 1);
     for (guint i = 0; i < run->n_columns; i++) {
-        names[i] = lake_result_column_name(columns, i);
+        run->texts[i] = lake_result_column_name(columns, i);
+        run->lengths[i] = strlen(run->texts[i]);
         run->oids[i] = lake_result_column_oid(columns, i);
     }
-    return lake_json_encoder_set_columns(run->encoder, names, run->oids, run->n_columns, error);
+    if (!append_header(run, error))
+        return FALSE;
+    return run->options->format == LAKE_QUERY_CSV ||
+           lake_json_encoder_set_columns(
+               run->encoder, run->texts, run->oids, run->n_columns, error);
 }
 
 static gboolean
@@ -225,12 +291,10 @@ take_row(const LakeResult *row, gpointer user_data, GError **error)
         run->lengths[i] = lake_result_length(row, 0, i);
     }
 
-    if (run->options->format == LAKE_QUERY_JSON)
-        g_string_append(piece, run->n_rows > 0 ? ",\n " : "[");
-    if (!lake_json_encoder_row(run->encoder, run->texts, run->lengths, piece, error))
+    lake_query_format_begin_row(piece, run->options->format, run->n_rows);
+    if (!append_row(run, error))
         return FALSE;
-    if (run->options->format == LAKE_QUERY_JSONL)
-        g_string_append_c(piece, '\n');
+    lake_query_format_end_row(piece, run->options->format);
     run->n_rows++;
 
     if (!check_size(run, error))
@@ -241,6 +305,14 @@ take_row(const LakeResult *row, gpointer user_data, GError **error)
 }
 
 static void
+clear_string(GString **string)
+{
+    if (*string)
+        g_string_free(*string, TRUE);
+    *string = NULL;
+}
+
+static void
 clear_run(Run *run)
 {
     g_clear_pointer(&run->encoder, lake_json_encoder_free);
@@ -248,9 +320,9 @@ clear_run(Run *run)
     g_clear_pointer(&run->oids, g_free);
     g_clear_pointer(&run->texts, g_free);
     g_clear_pointer(&run->lengths, g_free);
-    if (run->piece)
-        g_string_free(run->piece, TRUE);
-    run->piece = NULL;
+    clear_string(&run->piece);
+    clear_string(&run->json);
+    clear_string(&run->csv);
 }
 
 G_DEFINE_AUTO_CLEANUP_CLEAR_FUNC(Run, clear_run)
@@ -279,6 +351,8 @@ run_once(Run *run, const LakeQuery *query, LakeQueryOutcome *outcome, GError **e
 
     run->encoder = lake_json_encoder_new(lookup_type, run);
     run->piece = g_string_sized_new(PIECE_BYTES);
+    run->json = g_string_new(NULL);
+    run->csv = g_string_new(NULL);
 
     gboolean is_good = (!run->is_changing || write_piece(run, error)) &&
                        lake_transport_stream(lake_catalog_transport(run->catalog), statement,

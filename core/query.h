@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #pragma once
 
-/* core/query.h: a user's SQL in, a result as JSON out. Any thread; each call may block.
+/* core/query.h: a user's SQL in, a result as JSON or CSV out. Any thread; each call may block.
  */
 
 #include "core/catalog.h"
@@ -27,6 +27,8 @@ G_DEFINE_AUTOPTR_CLEANUP_FUNC(LakeQuery, lake_query_free)
 typedef enum {
     LAKE_QUERY_JSON,  /* an array, one object per row, one row per line; no rows is [] */
     LAKE_QUERY_JSONL, /* one object per line */
+    LAKE_QUERY_CSV,   /* a line of names, one record per row; see core/query/to_csv.h */
+    LAKE_QUERY_KEPT,  /* for lake_query_write_kept, which makes each of the others of it */
 } LakeQueryFormat;
 
 typedef enum {
@@ -49,10 +51,15 @@ typedef struct {
 } LakeQueryOutcome;
 
 /* Runs one statement and writes its result to the end of `into`. A statement that returns no
- * rows gives [] . More than one statement: BAD_INPUT. */
+ * rows gives [] (CSV: nothing). More than one statement: BAD_INPUT. */
 gboolean
 lake_query_run(LakeCatalog *catalog, const LakeQuery *query, const LakeQueryOptions *options,
     LakeSpool *into, LakeQueryOutcome *ret_outcome, GCancellable *cancellable, GError **error);
+
+/* Appends a result that was made as LAKE_QUERY_KEPT to into, as another format; no more than a
+ * part of it is in memory. */
+gboolean
+lake_query_write_kept(LakeSpool *kept, LakeQueryFormat format, LakeSpool *into, GError **error);
 
 /* The query that a table's query.sql is until someone writes it: SELECT of all columns but
  * media, by key, LIMIT 100. table NULL: the list of tables with their row counts. Caller frees.

@@ -56,6 +56,8 @@ static const MountOption table[] = {
         FIELD(is_long)},
     {"jsonl", 0, MOUNT_OPTION_FLAG, NULL, "print one JSON object per line", FOR(QUERY),
         FIELD(is_jsonl)},
+    {"csv", 0, MOUNT_OPTION_FLAG, NULL, "print CSV, with a line of names", FOR(QUERY),
+        FIELD(is_csv)},
     {"file", 0, MOUNT_OPTION_TEXT, "FILE", "read the SQL from FILE; - is standard input",
         FOR(QUERY), FIELD(file)},
     {"watch", 0, MOUNT_OPTION_FLAG, NULL, "show what the mounts are ingesting, until they go",

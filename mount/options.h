@@ -66,6 +66,7 @@ typedef struct {
     gboolean is_lazy;
     gboolean is_json;
     gboolean is_jsonl;
+    gboolean is_csv;
     gboolean is_long;
     gboolean if_exists;
     gboolean is_watch;

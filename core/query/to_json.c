@@ -4,6 +4,7 @@
 #include "core/query.h"
 
 #include "core/error.h"
+#include "core/query/append.h"
 #include "core/query/json_form.h"
 
 #include <string.h>
@@ -30,46 +31,6 @@ struct LakeJsonEncoder {
 static void append_value(LakeJsonEncoder *encoder, GString *into, const LakeJsonForm *form,
     const char *text, gsize n_bytes, guint depth);
 
-/* ---- Output ---- */
-
-/* Room for n_bytes and a NUL at the end of into; what is written there counts after finish().
- */
-static inline char *
-reserve(GString *into, gsize n_bytes)
-{
-    if (G_UNLIKELY(into->allocated_len - into->len <= n_bytes)) {
-        gsize len = into->len;
-        g_string_set_size(into, len + n_bytes);
-        into->len = len;
-    }
-    return into->str + into->len;
-}
-
-static inline void
-finish(GString *into, const char *end)
-{
-    into->len = (gsize)(end - into->str);
-    into->str[into->len] = '\0';
-}
-
-static inline void
-append_raw(GString *into, const char *text, gsize n_bytes)
-{
-    char *out = reserve(into, n_bytes);
-
-    memcpy(out, text, n_bytes);
-    finish(into, out + n_bytes);
-}
-
-static inline void
-append_char(GString *into, char c)
-{
-    char *out = reserve(into, 1);
-
-    *out++ = c;
-    finish(into, out);
-}
-
 /* ---- Strings ---- */
 
 static inline gboolean
@@ -78,20 +39,14 @@ is_plain(guchar c)
     return c >= 0x20 && c != '"' && c != '\\';
 }
 
-/* Whether all eight bytes can stand in a JSON string as they are: the high bit of each byte of
- * the sum marks a byte below 0x20, a quote or a backslash. */
+/* Whether all eight bytes can stand in a JSON string as they are: none below 0x20, no quote and
+ * no backslash. */
 static inline gboolean
 is_plain_word(guint64 word)
 {
-    const guint64 ones = G_GUINT64_CONSTANT(0x0101010101010101);
-    const guint64 high = ones * 0x80;
-    guint64 quote = word ^ (ones * '"');
-    guint64 backslash = word ^ (ones * '\\');
+    guint64 control = (word - LAKE_APPEND_ONES * 0x20) & ~word & LAKE_APPEND_HIGH;
 
-    guint64 marks = ((word - ones * 0x20) & ~word) | ((quote - ones) & ~quote) |
-                    ((backslash - ones) & ~backslash);
-
-    return (marks & high) == 0;
+    return (control | lake_append_find(word, '"') | lake_append_find(word, '\\')) == 0;
 }
 
 /* Copies the plain bytes at the start of text; returns how many. out has room for n_bytes. */
@@ -136,7 +91,7 @@ void
 lake_json_append_string(GString *into, const char *text, gsize n_bytes)
 {
     const char *end = text + n_bytes;
-    char *out = reserve(into, n_bytes + 2);
+    char *out = lake_append_reserve(into, n_bytes + 2);
 
     *out++ = '"';
     while (text < end) {
@@ -146,12 +101,12 @@ lake_json_append_string(GString *into, const char *text, gsize n_bytes)
 
         if (text < end) {
             into->len = (gsize)(out - into->str);
-            out = reserve(into, 6 + (gsize)(end - text));
+            out = lake_append_reserve(into, 6 + (gsize)(end - text));
             out = escape_byte(out, (guchar)*text++);
         }
     }
     *out++ = '"';
-    finish(into, out);
+    lake_append_finish(into, out);
 }
 
 /* ---- Scalars ---- */
@@ -199,9 +154,9 @@ static void
 append_bool(GString *into, const char *text, gsize n_bytes)
 {
     if (n_bytes == 1 && text[0] == 't')
-        append_raw(into, "true", 4);
+        lake_append_raw(into, "true", 4);
     else if (n_bytes == 1 && text[0] == 'f')
-        append_raw(into, "false", 5);
+        lake_append_raw(into, "false", 5);
     else
         lake_json_append_string(into, text, n_bytes);
 }
@@ -214,11 +169,11 @@ append_json(GString *into, const char *text, gsize n_bytes)
     gsize start = into->len;
 
     if (n_bytes == 0) {
-        append_raw(into, "\"\"", 2);
+        lake_append_raw(into, "\"\"", 2);
         return;
     }
 
-    append_raw(into, text, n_bytes);
+    lake_append_raw(into, text, n_bytes);
     for (char *p = into->str + start;
          (p = memchr(p, '\n', n_bytes - (gsize)(p - into->str - start)));)
         *p++ = ' ';
@@ -266,7 +221,7 @@ append_timestamp(GString *into, const char *text, gsize n_bytes, gboolean is_zon
         return;
     }
 
-    char *out = reserve(into, n_bytes + 5);
+    char *out = lake_append_reserve(into, n_bytes + 5);
     *out++ = '"';
     memcpy(out, text, (gsize)(p - text));
     out[date_end - text] = 'T';
@@ -278,7 +233,7 @@ append_timestamp(GString *into, const char *text, gsize n_bytes, gboolean is_zon
     memcpy(out, p, (gsize)(end - p));
     out += end - p;
     *out++ = '"';
-    finish(into, out);
+    lake_append_finish(into, out);
 }
 
 /* ---- Bytes ---- */
@@ -353,7 +308,7 @@ append_bytes(GString *into, const char *text, gsize n_bytes)
 {
     gboolean is_hex = n_bytes >= 2 && text[0] == '\\' && text[1] == 'x';
     gsize n_source_max = is_hex ? n_bytes / 2 : n_bytes;
-    char *out = reserve(into, (n_source_max + 2) / 3 * 4 + 2);
+    char *out = lake_append_reserve(into, (n_source_max + 2) / 3 * 4 + 2);
     const char *p = is_hex ? text + 2 : text;
     const char *end = text + n_bytes;
     guchar group[3];
@@ -375,7 +330,7 @@ append_bytes(GString *into, const char *text, gsize n_bytes)
     if (n_group > 0)
         out = append_base64_group(out, group, n_group);
     *out++ = '"';
-    finish(into, out);
+    lake_append_finish(into, out);
 }
 
 /* ---- Arrays and composites ---- */
@@ -416,9 +371,9 @@ take_quoted(Cursor *cursor, gboolean has_doubled, GString *scratch, const char *
         if (is_borrowed && is_escape) {
             g_string_truncate(scratch, 0);
             is_borrowed = FALSE;
-            append_raw(scratch, start, (gsize)(p - start));
+            lake_append_raw(scratch, start, (gsize)(p - start));
         } else if (!is_borrowed) {
-            append_raw(scratch, cursor->next, (gsize)(p - cursor->next));
+            lake_append_raw(scratch, cursor->next, (gsize)(p - cursor->next));
         }
         if (!is_escape) {
             *ret_text = is_borrowed ? start : scratch->str;
@@ -429,7 +384,7 @@ take_quoted(Cursor *cursor, gboolean has_doubled, GString *scratch, const char *
 
         if (p + 1 == cursor->end)
             return FALSE;
-        append_char(scratch, p[1]);
+        lake_append_char(scratch, p[1]);
         cursor->next = p + 2;
     }
 }
@@ -458,7 +413,7 @@ append_element(LakeJsonEncoder *encoder, GString *into, const LakeJsonForm *form
     if (n_bytes == 0)
         return FALSE;
     if (n_bytes == 4 && memcmp(text, "NULL", 4) == 0)
-        append_raw(into, "null", 4);
+        lake_append_raw(into, "null", 4);
     else
         append_value(encoder, into, form, text, n_bytes, depth + 1);
     return TRUE;
@@ -471,7 +426,7 @@ append_dimension(LakeJsonEncoder *encoder, GString *into, const LakeJsonForm *el
     if (n_dimensions_left == 0 || !take(cursor, '{'))
         return FALSE;
 
-    append_char(into, '[');
+    lake_append_char(into, '[');
     if (!take(cursor, '}')) {
         do {
             if (cursor->next >= cursor->end)
@@ -483,14 +438,14 @@ append_dimension(LakeJsonEncoder *encoder, GString *into, const LakeJsonForm *el
             } else if (!append_element(encoder, into, element, cursor, depth)) {
                 return FALSE;
             }
-            append_char(into, ',');
+            lake_append_char(into, ',');
         } while (take(cursor, element->delimiter));
 
         if (!take(cursor, '}'))
             return FALSE;
         into->len--; /* the comma after the last */
     }
-    append_char(into, ']');
+    lake_append_char(into, ']');
     return TRUE;
 }
 
@@ -517,16 +472,16 @@ append_vector(LakeJsonEncoder *encoder, GString *into, const LakeJsonForm *form,
 {
     const char *end = text + n_bytes;
 
-    append_char(into, '[');
+    lake_append_char(into, '[');
     while (text < end) {
         const char *space = memchr(text, ' ', (gsize)(end - text));
         const char *stop = space ? space : end;
         append_value(encoder, into, form->element, text, (gsize)(stop - text), depth + 1);
         if (space)
-            append_char(into, ',');
+            lake_append_char(into, ',');
         text = space ? space + 1 : end;
     }
-    append_char(into, ']');
+    lake_append_char(into, ']');
 }
 
 /* One field of `(1,"a ""b""",)`; nothing between the commas is NULL. */
@@ -551,7 +506,7 @@ append_field(LakeJsonEncoder *encoder, GString *into, const LakeJsonForm *form, 
     }
     n_bytes = (gsize)(cursor->next - text);
     if (n_bytes == 0)
-        append_raw(into, "null", 4);
+        lake_append_raw(into, "null", 4);
     else
         append_value(encoder, into, form, text, n_bytes, depth + 1);
     return TRUE;
@@ -567,15 +522,15 @@ append_composite(LakeJsonEncoder *encoder, GString *into, const LakeJsonForm *fo
         return FALSE;
 
     if (form->n_fields == 0)
-        append_char(into, '{');
+        lake_append_char(into, '{');
     for (guint i = 0; i < form->n_fields; i++) {
         if (i > 0 && !take(&cursor, ','))
             return FALSE;
-        append_raw(into, form->keys[i].text, form->keys[i].n_bytes);
+        lake_append_raw(into, form->keys[i].text, form->keys[i].n_bytes);
         if (!append_field(encoder, into, form->fields[i], &cursor, depth))
             return FALSE;
     }
-    append_char(into, '}');
+    lake_append_char(into, '}');
     return take(&cursor, ')') && cursor.next == cursor.end;
 }
 
@@ -610,7 +565,7 @@ append_value(LakeJsonEncoder *encoder, GString *into, const LakeJsonForm *form,
         return;
     case LAKE_JSON_NUMBER:
         if (lake_json_is_number(text, n_bytes))
-            append_raw(into, text, n_bytes);
+            lake_append_raw(into, text, n_bytes);
         else
             lake_json_append_string(into, text, n_bytes);
         return;
@@ -723,14 +678,14 @@ lake_json_encoder_row(LakeJsonEncoder *encoder, const char *const *texts, const 
     }
 
     if (encoder->n_columns == 0)
-        append_char(into, '{');
+        lake_append_char(into, '{');
     for (guint i = 0; i < encoder->n_columns; i++) {
-        append_raw(into, encoder->keys[i].text, encoder->keys[i].n_bytes);
+        lake_append_raw(into, encoder->keys[i].text, encoder->keys[i].n_bytes);
         if (texts[i])
             append_value(encoder, into, encoder->columns[i], texts[i], lengths[i], 0);
         else
-            append_raw(into, "null", 4);
+            lake_append_raw(into, "null", 4);
     }
-    append_char(into, '}');
+    lake_append_char(into, '}');
     return TRUE;
 }

@@ -132,6 +132,14 @@ print_spool(MountSession *session, LakeSpool *spool)
                       : MOUNT_EXIT_OK;
 }
 
+static LakeQueryFormat
+chosen_format(const MountOptions *options)
+{
+    if (options->is_csv)
+        return LAKE_QUERY_CSV;
+    return options->is_jsonl ? LAKE_QUERY_JSONL : LAKE_QUERY_JSON;
+}
+
 static int
 run_query(MountSession *session)
 {
@@ -142,8 +150,7 @@ run_query(MountSession *session)
 
     g_autoptr(LakeSpool) into = lake_spool_new(lake_workspace_spool_dir(session->workspace));
     LakeQueryOutcome outcome = {0};
-    if (!lake_workspace_query(session->workspace, query,
-            session->options->is_jsonl ? LAKE_QUERY_JSONL : LAKE_QUERY_JSON,
+    if (!lake_workspace_query(session->workspace, query, chosen_format(session->options),
             session->config->read_only ? LAKE_QUERY_READ_ONLY : LAKE_QUERY_MAY_CHANGE, into,
             &outcome, session->cancellable, &error))
         return fail_query(session, query, error);
@@ -156,5 +163,11 @@ run_query(MountSession *session)
 int
 mount_commands_query(const MountOptions *options)
 {
+    if (options->is_csv && options->is_jsonl) {
+        g_autoptr(GError) error = NULL;
+        lake_error_bad_input(&error, LAKE_ERROR_CLASS_GENERAL,
+            "--csv and --jsonl exclude each other: a result has one format");
+        return mount_commands_fail(options, error, MOUNT_EXIT_USAGE);
+    }
     return mount_commands_with_workspace(options, run_query);
 }
