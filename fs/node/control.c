@@ -28,6 +28,7 @@ static const char readme[] =
     "  echo 'SELECT count(*) FROM docs' > query.sql\n"
     "  cat query.sql                   runs it: a JSON array, one row per line\n"
     "  cat query.jsonl                 the same, one object per line\n"
+    "  cat query.csv                   the same as CSV\n"
     "  echo 'UPDATE docs SET …' > query.sql\n"
     "                                  a statement that changes data runs once, at that close\n"
     "  -- $1 = \"abc\"                   first lines of this form are the parameters\n"

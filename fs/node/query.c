@@ -10,7 +10,7 @@
 
 /* What a name beside <name>.sql shows of it; longer suffixes first, as .sql.text ends like none
  * other but .jsonl would match .json. */
-typedef enum { FORM_TEXT, FORM_JSONL, FORM_JSON, FORM_SQL } QueryForm;
+typedef enum { FORM_TEXT, FORM_JSONL, FORM_JSON, FORM_CSV, FORM_SQL } QueryForm;
 
 static const struct {
     const char *suffix;
@@ -20,6 +20,7 @@ static const struct {
     {".sql.text", FORM_TEXT, LAKE_QUERY_JSON},
     {".jsonl", FORM_JSONL, LAKE_QUERY_JSONL},
     {".json", FORM_JSON, LAKE_QUERY_JSON},
+    {".csv", FORM_CSV, LAKE_QUERY_CSV},
     {".sql", FORM_SQL, LAKE_QUERY_JSON},
 };
 
@@ -252,24 +253,6 @@ load_text(FsNode *node, FsCall *call, const Place *place, gsize *ret_n_bytes, GE
     return text;
 }
 
-/* Kept JSON lines as the form asks for them. */
-static gboolean
-write_kept_result(
-    LakeSpool *into, const char *lines, gsize n_bytes, LakeQueryFormat format, GError **error)
-{
-    g_autoptr(GString) array = NULL;
-    g_auto(GStrv) rows = NULL;
-
-    if (format == LAKE_QUERY_JSONL)
-        return lake_spool_append(into, lines, n_bytes, error);
-    array = g_string_new("[");
-    rows = g_strsplit(lines, "\n", -1);
-    for (guint i = 0; rows[i] && *rows[i]; i++)
-        g_string_append_printf(array, "%s%s", i > 0 ? ",\n " : "", rows[i]);
-    g_string_append(array, "]\n");
-    return lake_spool_append(into, array->str, array->len, error);
-}
-
 static gboolean
 run_text(FsNode *node, FsCall *call, const char *text, gsize n_bytes, LakeQueryFormat format,
     LakeQueryMode mode, LakeSpool *into, LakeQueryOutcome *ret_outcome, GError **error)
@@ -332,7 +315,7 @@ give_result(FsHandle *handle, FsCall *call, GError **error)
     FsNode *node = handle->node;
     LakeQueryFormat format = forms[((Query *)node)->form].format;
     g_auto(Place) place = {0};
-    g_autofree char *kept = NULL;
+    g_autoptr(LakeSpool) kept = NULL;
     g_autofree char *text = NULL;
     g_autoptr(LakeSpool) content = new_spool(node);
     g_autoptr(GError) failure = NULL;
@@ -341,10 +324,9 @@ give_result(FsHandle *handle, FsCall *call, GError **error)
 
     if (!place_of_node(&place, node, error))
         return FALSE;
-    kept = fs_query_store_load(
-        place.queries_dir, place.table, place.name, FS_QUERY_STORE_RESULT, &n_bytes, &failure);
+    kept = fs_query_store_open_result(place.queries_dir, place.table, place.name, &failure);
     if (kept) {
-        if (!write_kept_result(content, kept, n_bytes, format, error))
+        if (!lake_query_write_kept(kept, format, content, error))
             return FALSE;
     } else if (failure || !(text = load_text(node, call, &place, &n_bytes, &failure)) ||
                !run_text(node, call, text, n_bytes, format, LAKE_QUERY_READ_ONLY, content,
@@ -519,17 +501,12 @@ keep_outcome(const Place *place, LakeSpool *result, const LakeQueryOutcome *outc
     const GError *failure, GError **error)
 {
     g_autofree char *json = failure ? lake_query_error_json(failure) : NULL;
-    g_autofree char *lines = NULL;
-    gsize n_lines = 0;
 
-    if (!failure && outcome->changed_data) {
-        n_lines = (gsize)lake_spool_size(result);
-        lines = g_malloc(n_lines + 1);
-        if (lake_spool_read(result, 0, lines, n_lines, error) < 0)
-            return FALSE;
-    }
-    return save(place, FS_QUERY_STORE_RESULT, lines, n_lines, error) &&
-           save(place, FS_QUERY_STORE_FAILURE, json, json ? strlen(json) : 0, error);
+    if (!failure && outcome->changed_data &&
+        !fs_query_store_keep_result(
+            place->queries_dir, place->table, place->name, result, error))
+        return FALSE;
+    return save(place, FS_QUERY_STORE_FAILURE, json, json ? strlen(json) : 0, error);
 }
 
 /* Saves the text before it is run: a statement that fails is still what the file says, and
@@ -550,7 +527,7 @@ define(FsHandle *handle, FsCall *call, GError **error)
         !save(&place, FS_QUERY_STORE_TEXT, text, n_bytes, error))
         return FALSE;
 
-    gboolean is_good = run_text(node, call, text, n_bytes, LAKE_QUERY_JSONL,
+    gboolean is_good = run_text(node, call, text, n_bytes, LAKE_QUERY_KEPT,
         LAKE_QUERY_MAY_CHANGE, result, &outcome, &failure);
     if (!keep_outcome(&place, result, &outcome, failure, error))
         return FALSE;

@@ -2,8 +2,8 @@
 #pragma once
 
 /* fs/node/query.h: `<name>.sql` in the root and in tables: writing defines a query, reading
- * gives its result. Beside it, found but not listed: `.json`, `.jsonl` (the result in that
- * form) and `.sql.text` (the definition).
+ * gives its result. Beside it, found but not listed: `.json`, `.jsonl` and `.csv` (the
+ * result in that form) and `.sql.text` (the definition).
  *
  * Definitions live in the workspace's state folder (fs/node/query_store.h). A statement is
  * tried at the close by the process that opened the file, in a READ ONLY transaction; one that

@@ -4,8 +4,13 @@
 #include "core/error.h"
 #include "fs/name.h"
 #include <errno.h>
+#include <fcntl.h>
 #include <glib/gstdio.h>
 #include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#define PIECE_BYTES (256 * 1024)
 
 static const FsQueryStorePart all_parts[] = {
     FS_QUERY_STORE_TEXT, FS_QUERY_STORE_RESULT, FS_QUERY_STORE_FAILURE};
@@ -86,6 +91,70 @@ fs_query_store_save(const char *queries_dir, const char *table, const char *name
                                                                    : LAKE_ERROR_FAILED,
         "saving the query %s: %s", name, failure->message);
     return FALSE;
+}
+
+/* Writes all of result to fd, which must then be on disk. */
+static gboolean
+copy_result(int fd, LakeSpool *result, const char *name, GError **error)
+{
+    g_autofree char *piece = g_malloc(PIECE_BYTES);
+    gint64 offset = 0;
+    gssize n_read;
+
+    while ((n_read = lake_spool_read(result, offset, piece, PIECE_BYTES, error)) > 0) {
+        for (gssize n_done = 0; n_done < n_read;) {
+            gssize n_written = write(fd, piece + n_done, (gsize)(n_read - n_done));
+            if (n_written < 0 && errno != EINTR)
+                return fail(errno, "keeping the result of", name, error);
+            n_done += MAX(n_written, 0);
+        }
+        offset += n_read;
+    }
+    if (n_read < 0)
+        return FALSE;
+    return fsync(fd) == 0 || fail(errno, "keeping the result of", name, error);
+}
+
+gboolean
+fs_query_store_keep_result(const char *queries_dir, const char *table, const char *name,
+    LakeSpool *result, GError **error)
+{
+    g_autofree char *folder = folder_path(queries_dir, table);
+    g_autofree char *path =
+        fs_query_store_path(queries_dir, table, name, FS_QUERY_STORE_RESULT);
+    g_autofree char *made = g_build_filename(folder, ".kept-XXXXXX", NULL);
+
+    if (g_mkdir_with_parents(folder, 0700) != 0)
+        return fail(errno, "keeping the result of", name, error);
+    int fd = g_mkstemp_full(made, O_WRONLY | O_CLOEXEC, 0600);
+    if (fd < 0)
+        return fail(errno, "keeping the result of", name, error);
+
+    gboolean is_good = copy_result(fd, result, name, error);
+    close(fd);
+    if (is_good && g_rename(made, path) != 0)
+        is_good = fail(errno, "keeping the result of", name, error);
+    if (!is_good)
+        (void)g_unlink(made);
+    return is_good;
+}
+
+LakeSpool *
+fs_query_store_open_result(
+    const char *queries_dir, const char *table, const char *name, GError **error)
+{
+    g_autofree char *path =
+        fs_query_store_path(queries_dir, table, name, FS_QUERY_STORE_RESULT);
+    int fd = open(path, O_RDONLY | O_CLOEXEC);
+    struct stat status;
+
+    if (fd >= 0 && fstat(fd, &status) == 0)
+        return lake_spool_new_from_fd(fd, status.st_size);
+    if (fd >= 0 || errno != ENOENT)
+        fail(errno, "reading the result of", name, error);
+    if (fd >= 0)
+        close(fd);
+    return NULL;
 }
 
 gboolean

@@ -5,13 +5,14 @@
  * mount of it has the same:
  *
  *   root/<name>.sql, tables/<table>/<name>.sql     the text
- *   ….sql.result    what a statement that changed data returned, as JSON lines: it never runs
- * again ….sql.failure   the error that defining it gave, as JSON
+ *   ….sql.result    what a statement that changed data returned, as LAKE_QUERY_KEPT: it never
+ *                   runs again
+ *   ….sql.failure   the error that defining it gave, as JSON
  *
  * Any thread; each file is replaced as a whole. table NULL is the root.
  */
 
-#include <glib.h>
+#include "core/spool.h"
 
 /* Suffixes are added to a name, and a file name ends at 255 bytes. */
 #define FS_QUERY_STORE_NAME_MAX 240
@@ -33,6 +34,13 @@ char *fs_query_store_load(const char *queries_dir, const char *table, const char
 /* text NULL removes the part. */
 gboolean fs_query_store_save(const char *queries_dir, const char *table, const char *name,
     FsQueryStorePart part, const char *text, gsize n_bytes, GError **error);
+
+/* Keeps result as FS_QUERY_STORE_RESULT. It may be large: it is copied in parts, and opened for
+ * reading rather than loaded. NULL without an error when none is kept. */
+gboolean fs_query_store_keep_result(const char *queries_dir, const char *table,
+    const char *name, LakeSpool *result, GError **error);
+LakeSpool *fs_query_store_open_result(
+    const char *queries_dir, const char *table, const char *name, GError **error);
 
 gboolean fs_query_store_has(const char *queries_dir, const char *table, const char *name);
 /* Names that end in .sql, sorted, of char*. */
