@@ -139,10 +139,10 @@ class Bench:
         for pid in children(self.server.pid):
             try:
                 one = status_of(pid)
+                # Shared buffers count as each backend's own; what was touched last is a bound.
+                private = one["VmHWM"] - one["RssShmem"] - one["RssFile"]
             except (FileNotFoundError, ProcessLookupError, KeyError):
-                continue
-            # Shared buffers count as each backend's own; what was touched last is a bound.
-            private = one["VmHWM"] - one["RssShmem"] - one["RssFile"]
+                continue  # it is ending
             found["server"] = max(found["server"], private)
         return found
 
