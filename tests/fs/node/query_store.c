@@ -243,6 +243,40 @@ test_move_over(Fixture *fixture, gconstpointer user_data)
     assert_part(fixture, "gone", "a.sql", FS_QUERY_STORE_TEXT, "text");
 }
 
+/* Larger than what is copied at once, and replaced as a whole; no part file stays behind. */
+static void
+test_result(Fixture *fixture, gconstpointer user_data)
+{
+    static const gsize sizes[] = {700001, 3, 0};
+
+    g_assert_null(fs_query_store_open_result(fixture->dir, NULL, "a.sql", NULL));
+    for (gsize i = 0; i < G_N_ELEMENTS(sizes); i++) {
+        g_autoptr(GError) error = NULL;
+        g_autofree char *bytes = g_malloc(sizes[i] + 1);
+        g_autofree char *found = g_malloc(sizes[i] + 1);
+        g_autoptr(LakeSpool) result = lake_spool_new(fixture->dir);
+
+        for (gsize at = 0; at < sizes[i]; at++)
+            bytes[at] = (char)(at * 7 % 251);
+        g_assert_true(lake_spool_append(result, bytes, sizes[i], NULL));
+        g_assert_true(fs_query_store_keep_result(fixture->dir, NULL, "a.sql", result, &error));
+        g_assert_no_error(error);
+
+        g_autoptr(LakeSpool) opened =
+            fs_query_store_open_result(fixture->dir, NULL, "a.sql", &error);
+        g_assert_no_error(error);
+        g_assert_cmpint(lake_spool_size(opened), ==, (gint64)sizes[i]);
+        g_assert_cmpint(
+            lake_spool_read(opened, 0, found, sizes[i] + 1, NULL), ==, (gssize)sizes[i]);
+        g_assert_cmpmem(found, sizes[i], bytes, sizes[i]);
+    }
+
+    g_autofree char *folder = g_build_filename(fixture->dir, "root", NULL);
+    g_autoptr(GDir) dir = g_dir_open(folder, 0, NULL);
+    g_assert_cmpstr(g_dir_read_name(dir), ==, "a.sql.result");
+    g_assert_null(g_dir_read_name(dir));
+}
+
 static void
 test_error(Fixture *fixture, gconstpointer user_data)
 {
@@ -277,6 +311,7 @@ main(int argc, char **argv)
     ADD("a-dropped-table-takes-its-queries-along", test_drop);
     ADD("a-renamed-table-takes-its-queries-along", test_move);
     ADD("a-renamed-table-finds-no-strangers-queries", test_move_over);
+    ADD("a-result-is-kept-as-a-whole", test_result);
     ADD("an-error-names-the-query", test_error);
     return g_test_run();
 }
