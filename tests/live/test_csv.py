@@ -74,6 +74,7 @@ def test_copy_writes_the_same_with_empty_strings(query):
     ours = query.ask(sql)
     assert ours == query.as_psql(f"COPY ({sql}) TO STDOUT (FORMAT csv, HEADER)")
     assert ours.splitlines()[1:4] == [b'1,,"",', b'2,x,"",', b'3,"","",']
+    assert query.as_psql(sql, "--csv") == ours.replace(b'""', b""), "the only difference"
 
 
 @psql
