@@ -67,6 +67,36 @@ lake_query_write_kept(LakeSpool *kept, LakeQueryFormat format, LakeSpool *into, 
 char *lake_query_default(
     LakeCatalog *catalog, const char *table, GCancellable *cancellable, GError **error);
 
+/* The methods of the specification's QueryBuilder, and the parameters of a condition. */
+typedef enum {
+    LAKE_QUERY_SELECT,
+    LAKE_QUERY_WHERE,
+    LAKE_QUERY_PARAM, /* after its WHERE, or the PARAM before it */
+    LAKE_QUERY_ORDER_BY,
+    LAKE_QUERY_LIMIT,
+    LAKE_QUERY_OFFSET,
+} LakeQueryMethod;
+
+typedef struct {
+    LakeQueryMethod method;
+    const char *value; /* UTF-8 */
+} LakeQueryPart;
+
+/* ".select", ".where" … */
+const char *lake_query_method_name(LakeQueryMethod method);
+
+/* A SELECT on `from` (quoted, schema-qualified) out of parts in any order. A plain name is the
+ * column of exactly that name; anything else is an SQL expression. Conditions are joined by
+ * AND, ORDER_BY goes on after the one before; the others may be given once. $1 in each WHERE is
+ * the first PARAM that follows it. Pure.
+ *   BAD_INPUT  the message names the part: an expression that does not close what it opens or
+ *              goes beyond itself, a number that is none, a wrong number of parameters */
+LakeQuery *
+lake_query_build(const char *from, const LakeQueryPart *parts, guint n_parts, GError **error);
+
+/* What lake_query_parse reads: parameters, then the statement. Caller frees. */
+char *lake_query_to_text(const LakeQuery *query);
+
 /* Appends a JSON string as results have them, quotes included. text is UTF-8. */
 void lake_json_append_string(GString *into, const char *text, gsize n_bytes);
 
