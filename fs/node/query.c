@@ -309,6 +309,12 @@ give_error(FsHandle *handle, const Place *place, GError *failure, GError **error
     return give_failure(handle, kept ? kept : json, failure, error);
 }
 
+gboolean
+fs_query_give_failure(FsHandle *handle, GError *failure, GError **error)
+{
+    return give_error(handle, NULL, failure, error);
+}
+
 static gboolean
 give_result(FsHandle *handle, FsCall *call, GError **error)
 {

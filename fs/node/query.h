@@ -28,3 +28,8 @@ gboolean fs_query_rename(FsNode *folder, const char *name, const char *new_name,
 void fs_query_table_moved(FsContext *context, const char *table, const char *new_table);
 /* TRUE for names that end in .sql. */
 gboolean fs_query_is_name(const char *name);
+
+/* A query failed when its result was opened: the reader of handle gets the reason as the file's
+ * text, and EIO after it. FALSE, and the error, where the failure is about the moment (the
+ * server is away, Ctrl-C). Consumes failure. */
+gboolean fs_query_give_failure(FsHandle *handle, GError *failure, GError **error);

@@ -3,6 +3,7 @@
 
 #include "core/error.h"
 #include "fs/name.h"
+#include "fs/node/builder.h"
 #include "fs/node/document.h"
 #include "fs/node/query.h"
 #include <cjson/cJSON.h>
@@ -87,7 +88,8 @@ table_lookup(FsNode *folder, FsCall *call, const char *name, GError **error)
         return fs_document_child(folder, name, render_info, TRUE);
     if (strcmp(name, "schema.json") == 0)
         return fs_document_child(folder, name, render_schema, FALSE);
-    return fs_query_lookup(folder, name, error);
+    FsNode *query = fs_query_lookup(folder, name, error);
+    return query ? query : fs_builder_lookup(folder, name);
 }
 
 static GPtrArray *
