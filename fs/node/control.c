@@ -31,6 +31,8 @@ static const char readme[] =
     "  cat query.csv                   the same as CSV\n"
     "  echo 'UPDATE docs SET …' > query.sql\n"
     "                                  a statement that changes data runs once, at that close\n"
+    "  cat 'docs/.select/id,text/.where/id > 5/.limit/9/results.json'\n"
+    "                                  the same without writing a query; %25 is a %\n"
     "  -- $1 = \"abc\"                   first lines of this form are the parameters\n"
     "\n"
     "Change tables\n"

@@ -12,7 +12,8 @@ from urllib.parse import quote
 import pytest
 
 from support import files
-from support.mount import run, wait_for
+from support.fixtures import new_database
+from support.mount import Backend, Mount, run, wait_for
 
 N_ROWS = 120
 
@@ -283,6 +284,14 @@ def test_a_name_that_is_not_utf_8(videos):
     assert caught.value.errno == errno.EILSEQ
 
 
+def test_a_part_longer_than_a_name_can_be(videos):
+    """Queries, Builder: ENAMETOOLONG."""
+    assert ids(videos, ".where/id = 1 " + " " * 900) == [1]
+    with pytest.raises(OSError) as caught:
+        ask(videos, ".where/id = 1 " + " " * 5000)
+    assert caught.value.errno == errno.ENAMETOOLONG
+
+
 def test_long_paths(videos):
     """Queries, Builder: as long as paths can be."""
     parts = [f".where/id <> {n}" for n in range(2, N_ROWS + 1)]
@@ -385,3 +394,24 @@ def test_limits_of_queries_hold(another_mount, mount, videos, table):
     assert ran.code != 0 and "max_result_bytes" in ran.out
     ran = run("cat", path_of(folder, ".select/pg_sleep(30)::text"), timeout=25)
     assert ran.code != 0 and "time" in (ran.out + ran.err).lower()
+
+
+@pytest.fixture
+def lonely(own_postgres):
+    """A mount whose server can be taken away."""
+    backend = Backend("external", dsn=new_database(own_postgres))
+    one = Mount(backend, options=["-o", "connect_timeout=3s"]).start()
+    yield one
+    one.teardown()
+    backend.destroy()
+
+
+def test_without_a_server_the_open_fails(lonely, own_postgres):
+    """When the server is away: EHOSTDOWN, never an empty result."""
+    make(lonely, "t")
+    wait_for(lambda: os.path.isdir(lonely.at("t")), 2, "the table")
+    assert ids(lonely.at("t"), ".where/id = 1") == [1]
+    own_postgres.kill9()
+    with pytest.raises(OSError) as caught:
+        ids(lonely.at("t"), ".where/id = 1")
+    assert caught.value.errno == errno.EHOSTDOWN
