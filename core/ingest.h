@@ -90,5 +90,10 @@ gboolean lake_ingest_takes_empty(const char *path);
 /* "text", "other" …: the kind that a file of this name is. */
 const char *lake_ingest_kind_name(const char *path);
 
+/* The extension, without its dot, of a file that begins so: "png", "mp4" …; "bin" when the
+ * bytes do not say. No more than LAKE_INGEST_SNIFF_BYTES are looked at. Constant. */
+#define LAKE_INGEST_SNIFF_BYTES 1024
+const char *lake_ingest_sniff_extension(const void *bytes, gsize n_bytes);
+
 /* FALSE (BAD_INPUT) for chunk sizes that cannot be. The others are numbers of at least 1. */
 gboolean lake_ingest_settings_check(const LakeIngestSettings *settings, GError **error);

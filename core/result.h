@@ -2,7 +2,7 @@
 #pragma once
 
 /* core/result.h: the rows that a statement gave, all in memory, values in PostgreSQL's text
- * form.
+ * form, or in its binary form where the statement asked for that.
  *
  * Immutable; any thread may read. Owner frees.
  */

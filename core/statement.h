@@ -31,6 +31,9 @@ typedef struct {
     /* Reads only, or does the same when it is run twice: so it is run again when the line was
      * lost. */
     gboolean is_repeatable;
+    /* Values come in PostgreSQL's binary form: bytea as its bytes, text as it is. Then numbers
+     * are cast to text in the SQL, for lake_result_text to read. */
+    gboolean is_binary;
 } LakeStatement;
 
 LakeStatement *lake_statement_new(const char *sql);

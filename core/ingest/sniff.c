@@ -204,3 +204,64 @@ lake_ingest_sniff(const void *bytes, gsize n_bytes)
     }
     return NULL;
 }
+
+/* Of what lake_ingest_sniff says; what has several is decided below. */
+static const struct {
+    const char *name, *extension;
+} extensions[] = {
+    {"a JPEG image", "jpg"},
+    {"a PNG image", "png"},
+    {"a GIF image", "gif"},
+    {"a TIFF image", "tiff"},
+    {"a JPEG 2000 image", "jp2"},
+    {"a JPEG XL image", "jxl"},
+    {"a Photoshop image", "psd"},
+    {"an icon", "ico"},
+    {"a WebP image", "webp"},
+    {"an AVIF image", "avif"},
+    {"a HEIF image", "heic"},
+    {"a BMP image", "bmp"},
+    {"an SVG drawing", "svg"},
+    {"a Matroska or WebM file", "mkv"},
+    {"an MP4 or QuickTime file", "mp4"},
+    {"an AVI file", "avi"},
+    {"a Flash video", "flv"},
+    {"a Windows Media file", "wmv"},
+    {"an MPEG video", "mpg"},
+    {"an MPEG transport stream", "ts"},
+    {"an Ogg file", "ogg"},
+    {"a FLAC sound", "flac"},
+    {"an MP3 sound", "mp3"},
+    {"a WAV sound", "wav"},
+    {"a PDF document", "pdf"},
+    {"a PostScript document", "ps"},
+    {"an RTF document", "rtf"},
+    {"HTML", "html"},
+    {"XML", "xml"},
+    {"a ZIP archive", "zip"},
+    {"a gzip file", "gz"},
+    {"a bzip2 file", "bz2"},
+    {"an xz file", "xz"},
+    {"a Zstandard file", "zst"},
+    {"a 7-Zip archive", "7z"},
+    {"a RAR archive", "rar"},
+    {"a tar archive", "tar"},
+    {"an SQLite database", "sqlite"},
+};
+
+const char *
+lake_ingest_sniff_extension(const void *bytes, gsize n_bytes)
+{
+    const char *name = lake_ingest_sniff(bytes, n_bytes);
+
+    if (is_at(bytes, n_bytes, 4, "ftypqt  ", 8))
+        return "mov";
+    for (gsize i = 0; i < G_N_ELEMENTS(extensions); i++)
+        if (g_strcmp0(name, extensions[i].name) == 0) {
+            /* The document type is one of the first elements, and in clear. */
+            gboolean is_webm = strcmp(extensions[i].extension, "mkv") == 0 &&
+                               memmem(bytes, MIN(n_bytes, 64), "webm", strlen("webm")) != NULL;
+            return is_webm ? "webm" : extensions[i].extension;
+        }
+    return "bin";
+}

@@ -180,10 +180,11 @@ send_statement(LakePgConnection *connection, const LakeStatement *statement,
         if (!name)
             return FALSE;
         sent = PQsendQueryPrepared(connection->libpq, name, parameters.n, parameters.values,
-            parameters.lengths, parameters.formats, 0);
+            parameters.lengths, parameters.formats, statement->is_binary);
     } else {
         sent = PQsendQueryParams(connection->libpq, statement->sql, parameters.n,
-            parameters.types, parameters.values, parameters.lengths, parameters.formats, 0);
+            parameters.types, parameters.values, parameters.lengths, parameters.formats,
+            statement->is_binary);
     }
     return sent ? TRUE : fail_to_send(connection, error);
 }

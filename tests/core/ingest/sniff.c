@@ -106,6 +106,35 @@ test_packets(void)
     g_assert_null(lake_ingest_sniff(bytes, sizeof bytes));
 }
 
+static void
+test_extensions(void)
+{
+    static const struct {
+        Sample sample;
+        const char *extension;
+    } known[] = {
+        {SAMPLE("", "\x89PNG\r\n\x1a\n"), "png"},
+        {SAMPLE("", "\xff\xd8\xff\xe0"), "jpg"},
+        {SAMPLE("", "\0\0\0\x18"
+                    "ftypmp42"),
+            "mp4"},
+        {SAMPLE("", "\0\0\0\x14"
+                    "ftypqt  "),
+            "mov"},
+        {SAMPLE("", "\x1a\x45\xdf\xa3\x9f\x42\x82\x84webm"), "webm"},
+        {SAMPLE("", "\x1a\x45\xdf\xa3\xa3\x42\x82\x88matroska"), "mkv"},
+        {SAMPLE("", "%PDF-1.7"), "pdf"},
+        {SAMPLE("", "words"), "bin"},
+        {SAMPLE("", ""), "bin"},
+        {SAMPLE("", "\1\2\3"), "bin"},
+    };
+
+    for (gsize i = 0; i < G_N_ELEMENTS(known); i++)
+        g_assert_cmpstr(
+            lake_ingest_sniff_extension(known[i].sample.bytes, known[i].sample.n_bytes), ==,
+            known[i].extension);
+}
+
 int
 main(int argc, char **argv)
 {
@@ -117,5 +146,6 @@ main(int argc, char **argv)
     g_test_add_func("/core/ingest/sniff/any-length-is-safe", test_every_length);
     g_test_add_func(
         "/core/ingest/sniff/a-transport-stream-is-known-by-its-packets", test_packets);
+    g_test_add_func("/core/ingest/sniff/first-bytes-name-an-extension", test_extensions);
     return g_test_run();
 }

@@ -1,0 +1,417 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "core/row.h"
+
+#include "core/error.h"
+#include "core/ingest.h"
+#include <string.h>
+
+/* What changes with every change of a row, be it twice in one transaction, and tells two
+ * partitions apart. A rewrite of the whole table (VACUUM FULL) changes it too. */
+#define VERSION_SQL "t.tableoid::oid::text || t.ctid::text || t.xmin::text"
+
+typedef struct {
+    char *name; /* NULL: the whole row */
+    LakeRowForm form;
+    char *bytes_sql; /* the value as a bytea */
+    char *size_sql;  /* its number of bytes; NULL for a NULL */
+} Column;
+
+struct LakeRowTable {
+    gatomicrefcount n_references;
+    char *name;
+    char *qualified;
+    GArray *columns; /* of Column */
+    guint n_key_parts;
+    char *key_list;   /* t."a", t."b" */
+    char *key_texts;  /* t."a"::text, t."b"::text */
+    char *parameters; /* $1, $2 */
+};
+
+static void
+clear_column(gpointer data)
+{
+    Column *column = data;
+
+    g_free(column->name);
+    g_free(column->bytes_sql);
+    g_free(column->size_sql);
+}
+
+LakeRowTable *
+lake_row_table_ref(LakeRowTable *table)
+{
+    g_atomic_ref_count_inc(&table->n_references);
+    return table;
+}
+
+void
+lake_row_table_unref(LakeRowTable *table)
+{
+    if (!table || !g_atomic_ref_count_dec(&table->n_references))
+        return;
+    g_free(table->name);
+    g_free(table->qualified);
+    g_array_unref(table->columns);
+    g_free(table->key_list);
+    g_free(table->key_texts);
+    g_free(table->parameters);
+    g_free(table);
+}
+
+guint
+lake_row_table_n_key_parts(const LakeRowTable *table)
+{
+    return table->n_key_parts;
+}
+
+/* --- the shape --- */
+
+static gboolean
+is_json_type(const LakeTableColumn *column)
+{
+    return strcmp(column->sql_type, "json") == 0 || strcmp(column->sql_type, "jsonb") == 0;
+}
+
+static gboolean
+is_array_type(const LakeTableColumn *column)
+{
+    return column->type == LAKE_TYPE_EMBEDDING || column->type == LAKE_TYPE_BOUNDING_BOX ||
+           column->type == LAKE_TYPE_POINT || g_str_has_suffix(column->sql_type, "[]");
+}
+
+static gboolean
+is_text_type(const LakeTableColumn *column)
+{
+    return strcmp(column->sql_type, "text") == 0 ||
+           g_str_has_prefix(column->sql_type, "character varying");
+}
+
+/* Lengths of bytea and text are in their headers: no value is read for them. What has another
+ * form in the file than in the table must be made to know how long it is. */
+static void
+add_column(GArray *columns, const LakeTableColumn *from)
+{
+    g_autofree char *quoted = lake_statement_quote(from->name);
+    g_autofree char *value = g_strconcat("t.", quoted, NULL);
+    Column column = {.name = g_strdup(from->name)};
+
+    if (from->is_media) {
+        column.form = LAKE_ROW_BYTES;
+        column.bytes_sql = g_strconcat(value, "::bytea", NULL);
+    } else if (is_json_type(from)) {
+        column.form = LAKE_ROW_JSON;
+        column.bytes_sql = g_strdup_printf("convert_to(%s::text, 'UTF8')", value);
+    } else if (is_array_type(from)) {
+        column.form = LAKE_ROW_JSON;
+        column.bytes_sql = g_strdup_printf("convert_to(to_json(%s)::text, 'UTF8')", value);
+    } else if (is_text_type(from)) {
+        column.bytes_sql = g_strdup_printf("convert_to(%s::text, 'UTF8')", value);
+        column.size_sql =
+            g_strdup_printf("CASE getdatabaseencoding() WHEN 'UTF8' THEN octet_length(%s::text)"
+                            " ELSE octet_length(%s) END",
+                value, column.bytes_sql);
+    } else {
+        column.bytes_sql = g_strdup_printf("convert_to(to_json(%s) #>> '{}', 'UTF8')", value);
+    }
+    if (!column.size_sql)
+        column.size_sql = g_strdup_printf("octet_length(%s)", column.bytes_sql);
+    g_array_append_val(columns, column);
+}
+
+/* to_json() on the server gives the forms that a query's result has. */
+static void
+add_whole_row(GArray *columns)
+{
+    g_autoptr(GString) names = g_string_new(NULL);
+    Column whole = {.form = LAKE_ROW_JSON};
+
+    for (guint i = 0; i < columns->len; i++) {
+        const Column *column = &g_array_index(columns, Column, i);
+        if (column->form == LAKE_ROW_BYTES)
+            continue;
+        g_autofree char *quoted = lake_statement_quote(column->name);
+        g_string_append_printf(names, "%st.%s", names->len > 0 ? ", " : "", quoted);
+    }
+    whole.bytes_sql = g_strdup_printf("convert_to((SELECT to_json(whole) FROM (SELECT %s) "
+                                      "whole)::text || E'\\n', 'UTF8')",
+        names->str);
+    whole.size_sql = g_strdup_printf("octet_length(%s)", whole.bytes_sql);
+    g_array_append_val(columns, whole);
+}
+
+static const LakeTableColumn *
+key_part(const LakeTable *found, guint position)
+{
+    for (guint i = 0; i < found->columns->len; i++) {
+        const LakeTableColumn *column = g_ptr_array_index(found->columns, i);
+        if (column->key_position == (int)position)
+            return column;
+    }
+    return NULL;
+}
+
+static void
+set_key(LakeRowTable *table, const LakeTable *found)
+{
+    GString *list = g_string_new(NULL);
+    GString *texts = g_string_new(NULL);
+    GString *parameters = g_string_new(NULL);
+    const LakeTableColumn *part;
+
+    while ((part = key_part(found, table->n_key_parts + 1))) {
+        const char *comma = table->n_key_parts > 0 ? ", " : "";
+        g_autofree char *quoted = lake_statement_quote(part->name);
+
+        table->n_key_parts++;
+        g_string_append_printf(list, "%st.%s", comma, quoted);
+        g_string_append_printf(texts, "%st.%s::text", comma, quoted);
+        g_string_append_printf(parameters, "%s$%u", comma, table->n_key_parts);
+    }
+    table->key_list = g_string_free(list, FALSE);
+    table->key_texts = g_string_free(texts, FALSE);
+    table->parameters = g_string_free(parameters, FALSE);
+}
+
+LakeRowTable *
+lake_row_table_find(
+    LakeCatalog *catalog, const char *name, GCancellable *cancellable, GError **error)
+{
+    g_autoptr(LakeTable) found = lake_catalog_find(catalog, name, cancellable, error);
+    if (!found)
+        return NULL;
+
+    g_autoptr(LakeRowTable) table = g_new0(LakeRowTable, 1);
+    g_atomic_ref_count_init(&table->n_references);
+    table->name = g_strdup(name);
+    table->qualified = lake_catalog_qualify(catalog, name);
+    table->columns = g_array_new(FALSE, TRUE, sizeof(Column));
+    g_array_set_clear_func(table->columns, clear_column);
+    set_key(table, found);
+    if (table->n_key_parts == 0) {
+        lake_error_set(error, LAKE_ERROR_CLASS_TABLE, LAKE_ERROR_NOT_FOUND,
+            "\"%s\" has no primary key, so its rows have no names", name);
+        return NULL;
+    }
+    for (guint i = 0; i < found->columns->len; i++)
+        add_column(table->columns, g_ptr_array_index(found->columns, i));
+    add_whole_row(table->columns);
+    return g_steal_pointer(&table);
+}
+
+/* --- asking --- */
+
+static LakeStatement *
+take_statement(char *sql, const char *const *key)
+{
+    g_autofree char *owned = sql;
+    LakeStatement *statement = lake_statement_new(owned);
+
+    for (; key && *key; key++)
+        lake_statement_add_text(statement, *key);
+    statement->is_prepared = TRUE;
+    statement->is_repeatable = TRUE;
+    statement->is_binary = TRUE;
+    return statement;
+}
+
+/* A key that its types do not take (SQLSTATE class 22: "x" for a number) names no row. */
+static void
+explain(GError **failure, const LakeRowTable *table, const char *act, GError **error)
+{
+    const LakeErrorFacts *facts = lake_error_facts(*failure);
+
+    if (facts && facts->sqlstate && g_str_has_prefix(facts->sqlstate, "22"))
+        lake_error_set(error, LAKE_ERROR_CLASS_TABLE, LAKE_ERROR_NOT_FOUND,
+            "no such row in \"%s\": %s", table->name, facts->message);
+    else
+        g_propagate_prefixed_error(
+            error, g_steal_pointer(failure), "%s \"%s\": ", act, table->name);
+}
+
+GPtrArray *
+lake_row_list(LakeCatalog *catalog, LakeRowTable *table, const char *const *after, guint n_max,
+    GCancellable *cancellable, GError **error)
+{
+    g_autoptr(GError) failure = NULL;
+    g_autofree char *where =
+        after ? g_strdup_printf(" WHERE (%s) > (%s)", table->key_list, table->parameters)
+              : g_strdup("");
+    g_autoptr(LakeStatement) statement =
+        take_statement(g_strdup_printf("SELECT %s FROM %s t%s ORDER BY %s LIMIT %u",
+                           table->key_texts, table->qualified, where, table->key_list, n_max),
+            after);
+    g_autoptr(LakeResult) result = lake_transport_run(lake_catalog_transport(catalog),
+        LAKE_TRANSPORT_INTERACTIVE, statement, cancellable, &failure);
+    if (!result) {
+        explain(&failure, table, "listing the rows of", error);
+        return NULL;
+    }
+
+    GPtrArray *keys = g_ptr_array_new_full(n_max, (GDestroyNotify)g_strfreev);
+    for (guint row = 0; row < lake_result_n_rows(result); row++) {
+        char **key = g_new0(char *, table->n_key_parts + 1);
+        for (guint i = 0; i < table->n_key_parts; i++)
+            key[i] = g_strdup(lake_result_text(result, row, i));
+        g_ptr_array_add(keys, key);
+    }
+    return keys;
+}
+
+void
+lake_row_free(LakeRow *row)
+{
+    if (!row)
+        return;
+    g_free(row->version);
+    g_array_unref(row->values);
+    g_free(row);
+}
+
+/* One row: version, key, then of each column the size, and of bytea the first bytes. */
+static char *
+find_sql(const LakeRowTable *table)
+{
+    GString *sql = g_string_new(NULL);
+
+    g_string_append_printf(sql, "SELECT " VERSION_SQL ", %s", table->key_texts);
+    for (guint i = 0; i < table->columns->len; i++) {
+        const Column *column = &g_array_index(table->columns, Column, i);
+        g_string_append_printf(sql, ", (%s)::text", column->size_sql);
+        if (column->form == LAKE_ROW_BYTES)
+            g_string_append_printf(
+                sql, ", substring(%s, 1, %d)", column->bytes_sql, LAKE_INGEST_SNIFF_BYTES);
+    }
+    g_string_append_printf(sql, " FROM %s t WHERE (%s) = (%s)", table->qualified,
+        table->key_list, table->parameters);
+    return g_string_free(sql, FALSE);
+}
+
+static LakeRow *
+take_row(const LakeRowTable *table, const LakeResult *result)
+{
+    LakeRow *row = g_new0(LakeRow, 1);
+    guint at = 1 + table->n_key_parts;
+
+    row->version = g_strdup(lake_result_text(result, 0, 0));
+    row->values = g_array_new(FALSE, TRUE, sizeof(LakeRowValue));
+    for (guint i = 0; i < table->columns->len; i++) {
+        const Column *column = &g_array_index(table->columns, Column, i);
+        const char *size = lake_result_text(result, 0, at++);
+        LakeRowValue value = {.column = column->name, .index = i, .form = column->form};
+
+        value.extension = column->form == LAKE_ROW_JSON ? "json" : "txt";
+        if (column->form == LAKE_ROW_BYTES) {
+            if (size)
+                value.extension = lake_ingest_sniff_extension(
+                    lake_result_text(result, 0, at), lake_result_length(result, 0, at));
+            at++;
+        }
+        if (!size)
+            continue;
+        value.size_bytes = g_ascii_strtoll(size, NULL, 10);
+        g_array_append_val(row->values, value);
+    }
+    return row;
+}
+
+/* Many spellings are equal to the server ("1", "01"); one of them is the name. */
+static gboolean
+is_spelled_so(const LakeRowTable *table, const LakeResult *result, const char *const *key)
+{
+    for (guint i = 0; i < table->n_key_parts; i++)
+        if (g_strcmp0(lake_result_text(result, 0, 1 + i), key[i]) != 0)
+            return FALSE;
+    return TRUE;
+}
+
+LakeRow *
+lake_row_find(LakeCatalog *catalog, LakeRowTable *table, const char *const *key,
+    GCancellable *cancellable, GError **error)
+{
+    g_autoptr(GError) failure = NULL;
+    g_autoptr(LakeStatement) statement = take_statement(find_sql(table), key);
+    g_autoptr(LakeResult) result = lake_transport_run(lake_catalog_transport(catalog),
+        LAKE_TRANSPORT_INTERACTIVE, statement, cancellable, &failure);
+
+    if (!result) {
+        explain(&failure, table, "reading a row of", error);
+        return NULL;
+    }
+    if (lake_result_n_rows(result) == 0 || !is_spelled_so(table, result, key)) {
+        lake_error_set(error, LAKE_ERROR_CLASS_TABLE, LAKE_ERROR_NOT_FOUND,
+            "no row of \"%s\" has this key", table->name);
+        return NULL;
+    }
+    return take_row(table, result);
+}
+
+static void
+set_changed(GError **error, const LakeRowTable *table, gboolean is_gone)
+{
+    lake_error_set(error, LAKE_ERROR_CLASS_TABLE, LAKE_ERROR_FAILED,
+        "this row of \"%s\" was %s while a file of it was open", table->name,
+        is_gone ? "deleted" : "changed");
+    if (error && !is_gone)
+        lake_error_hint(*error, "Open the file again to read what is there now.");
+}
+
+GBytes *
+lake_row_read(LakeCatalog *catalog, LakeRowTable *table, const char *const *key,
+    const char *version, guint index, gint64 offset, gsize n_bytes, GCancellable *cancellable,
+    GError **error)
+{
+    const Column *column = &g_array_index(table->columns, Column, index);
+    g_autoptr(GError) failure = NULL;
+    /* The version stands in a CASE, so that another one's bytes are not even read. */
+    g_autoptr(LakeStatement) statement = take_statement(
+        g_strdup_printf("SELECT CASE WHEN " VERSION_SQL
+                        " = $%u THEN substring(%s, $%u::int, $%u::int) END"
+                        " FROM %s t WHERE (%s) = (%s)",
+            table->n_key_parts + 1, column->bytes_sql, table->n_key_parts + 2,
+            table->n_key_parts + 3, table->qualified, table->key_list, table->parameters),
+        key);
+    lake_statement_add_text(statement, version);
+    lake_statement_add_int64(statement, offset + 1);
+    lake_statement_add_int64(statement, (gint64)n_bytes);
+
+    LakeResult *result = lake_transport_run(
+        lake_catalog_transport(catalog), LAKE_TRANSPORT_BULK, statement, cancellable, &failure);
+    if (!result) {
+        explain(&failure, table, "reading a value of", error);
+        return NULL;
+    }
+    if (lake_result_n_rows(result) == 0 || !lake_result_text(result, 0, 0)) {
+        set_changed(error, table, lake_result_n_rows(result) == 0);
+        lake_result_free(result);
+        return NULL;
+    }
+    return g_bytes_new_with_free_func(lake_result_text(result, 0, 0),
+        lake_result_length(result, 0, 0), (GDestroyNotify)lake_result_free, result);
+}
+
+gboolean
+lake_row_delete(LakeCatalog *catalog, LakeRowTable *table, const char *const *key,
+    GCancellable *cancellable, GError **error)
+{
+    g_autoptr(GError) failure = NULL;
+    g_autoptr(LakeRow) found = lake_row_find(catalog, table, key, cancellable, error);
+    if (!found)
+        return FALSE;
+
+    g_autoptr(LakeStatement) statement =
+        take_statement(g_strdup_printf("DELETE FROM %s t WHERE (%s) = (%s)", table->qualified,
+                           table->key_list, table->parameters),
+            key);
+    statement->is_repeatable = FALSE;
+    g_autoptr(LakeResult) result = lake_transport_run(
+        lake_catalog_transport(catalog), LAKE_TRANSPORT_BULK, statement, cancellable, &failure);
+    if (!result) {
+        explain(&failure, table, "deleting a row of", error);
+        return FALSE;
+    }
+    if (lake_result_n_affected(result) > 0)
+        return TRUE;
+    lake_error_set(error, LAKE_ERROR_CLASS_TABLE, LAKE_ERROR_NOT_FOUND,
+        "no row of \"%s\" has this key", table->name);
+    return FALSE;
+}
