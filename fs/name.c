@@ -75,3 +75,57 @@ fs_name_to_table(const char *name, GError **error)
     }
     return g_steal_pointer(&table);
 }
+
+static void
+append_part(GString *name, const char *part)
+{
+    if (!*part)
+        g_string_append_c(name, '%');
+    for (const char *byte = part; *byte; byte++)
+        if (strchr("%,/", *byte) || g_ascii_iscntrl(*byte) || (byte == part && *byte == '.'))
+            g_string_append_printf(name, "%%%02X", (guchar)*byte);
+        else
+            g_string_append_c(name, *byte);
+}
+
+char *
+fs_name_from_key(const char *const *key)
+{
+    GString *name = g_string_new(NULL);
+
+    for (const char *const *part = key; *part; part++) {
+        if (part != key)
+            g_string_append_c(name, ',');
+        append_part(name, *part);
+    }
+    return g_string_free(name, FALSE);
+}
+
+char **
+fs_name_to_key(const char *name, guint n_parts)
+{
+    g_auto(GStrv) key = g_strsplit(name, ",", -1);
+    g_autofree char *again = NULL;
+
+    if (!g_utf8_validate(name, -1, NULL) || g_strv_length(key) != n_parts)
+        return NULL;
+    for (char **part = key; *part; part++) {
+        char *plain = strcmp(*part, "%") == 0 ? g_strdup("") : decode(*part);
+        g_free(*part);
+        *part = plain;
+        if (!g_utf8_validate(plain, -1, NULL))
+            return NULL;
+    }
+    /* One key, one name. It also finds "%00", which ended its part early. */
+    again = fs_name_from_key((const char *const *)key);
+    return strcmp(again, name) == 0 ? g_steal_pointer(&key) : NULL;
+}
+
+char *
+fs_name_from_column(const char *column)
+{
+    GString *name = g_string_new(NULL);
+
+    append_part(name, column);
+    return g_string_free(name, FALSE);
+}

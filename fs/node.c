@@ -445,6 +445,7 @@ fs_handle_free(FsHandle *handle)
     fs_node_unref(handle->node);
     g_clear_pointer(&handle->content, lake_spool_unref);
     g_clear_pointer(&handle->staged, lake_spool_unref);
+    g_clear_pointer(&handle->reader, lake_row_reader_free);
     g_clear_error(&handle->at_end);
     g_clear_error(&handle->write_error);
     g_free(handle);

@@ -12,6 +12,7 @@
  * and fs/failures.c. No lock is held while the server is asked.
  */
 
+#include "core/row.h"
 #include "core/workspace.h"
 #include <sys/stat.h>
 
@@ -52,7 +53,8 @@ struct FsNode {
     char *name;           /* as the kernel knows it */
     GHashTable *children; /* the child's name → FsNode, both borrowed; NULL for files */
     guint64 n_lookups;    /* the kernel's */
-    guint n_results;      /* open handles whose bytes are in the kernel's page cache: 0 or 1 */
+    guint n_results;      /* open handles whose bytes are in the kernel's page cache: 0 or 1,
+                             but any number of a row's value */
     gint64 result_size;   /* of those bytes; else of the last result, or -1 */
     gboolean is_pinned;   /* holds a reference of its own: unsaved bytes */
 };
@@ -120,6 +122,9 @@ struct FsNodeClass {
     FsHandle *(*open)(FsNode *node, FsCall *call, int flags, GError **error);
     gboolean (*write)(FsHandle *handle, FsCall *call, gint64 offset, const void *data,
         gsize n_bytes, GError **error);
+    /* Instead of handle->content: fewer than n_bytes only at the end. */
+    GBytes *(*read)(
+        FsHandle *handle, FsCall *call, gint64 offset, gsize n_bytes, GError **error);
     gboolean (*prepare_read)(FsHandle *handle, FsCall *call, GError **error);
     gboolean (*flush)(FsHandle *handle, FsCall *call, GError **error);
     gboolean (*release)(FsHandle *handle, FsCall *call, GError **error);
@@ -132,14 +137,15 @@ struct FsNodeClass {
 
 /* An open file. */
 struct FsHandle {
-    FsNode *node;       /* referenced */
-    int flags;          /* of open(2) */
-    LakeSpool *content; /* what is read; NULL until something is there */
-    LakeSpool *staged;  /* what is written; NULL when it cannot be */
-    GError *at_end;     /* what a reader gets after the last byte instead of the end */
-    gboolean is_direct; /* no page cache */
-    gboolean is_result; /* counted in node->n_results */
-    gint32 opener;      /* process */
+    FsNode *node;          /* referenced */
+    int flags;             /* of open(2) */
+    LakeSpool *content;    /* what is read; NULL until something is there */
+    LakeSpool *staged;     /* what is written; NULL when it cannot be */
+    LakeRowReader *reader; /* what is read of a row's value; else NULL */
+    GError *at_end;        /* what a reader gets after the last byte instead of the end */
+    gboolean is_direct;    /* no page cache */
+    gboolean is_result;    /* counted in node->n_results */
+    gint32 opener;         /* process */
     /* What follows is changed by one request at a time: of a query's handle by whoever holds
      * the file open, of an ingested file's under that file's lock. */
     gboolean is_dirty;       /* bytes that no flush has dealt with yet */
@@ -226,6 +232,9 @@ void fs_context_note_ingest(FsContext *context, const char *table);
 
 extern const FsNodeClass fs_node_root;
 extern const FsNodeClass fs_node_table;
+extern const FsNodeClass fs_node_rows; /* <table>/rows/ */
+extern const FsNodeClass fs_node_row;
+extern const FsNodeClass fs_node_value;
 extern const FsNodeClass fs_node_document;
 extern const FsNodeClass fs_node_query;
 extern const FsNodeClass fs_node_control;

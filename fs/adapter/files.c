@@ -124,11 +124,34 @@ reply_bytes(FsAdapterRequest *request, LakeSpool *content)
 }
 
 static void
+reply_read(FsAdapterRequest *request)
+{
+    FsHandle *handle = request->handle;
+    g_autoptr(GError) error = NULL;
+    g_autoptr(GBytes) bytes = handle->node->class->read(
+        handle, &request->base.call, request->offset, request->size, &error);
+
+    if (fs_adapter_must_wait(request))
+        return;
+    if (!bytes) {
+        fs_adapter_reply_error(request, error);
+        return;
+    }
+    fs_adapter_request_end(request);
+    fuse_reply_buf(request->fuse, g_bytes_get_data(bytes, NULL), g_bytes_get_size(bytes));
+}
+
+static void
 run_read(FsRequest *base)
 {
     FsAdapterRequest *request = (FsAdapterRequest *)base;
     FsHandle *handle = request->handle;
     g_autoptr(GError) error = NULL;
+
+    if (handle->node->class->read) {
+        reply_read(request);
+        return;
+    }
 
     if (handle->node->class->prepare_read &&
         !handle->node->class->prepare_read(handle, &base->call, &error)) {

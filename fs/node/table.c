@@ -6,6 +6,7 @@
 #include "fs/node/builder.h"
 #include "fs/node/document.h"
 #include "fs/node/query.h"
+#include "fs/node/rows.h"
 #include <cjson/cJSON.h>
 #include <string.h>
 
@@ -88,6 +89,8 @@ table_lookup(FsNode *folder, FsCall *call, const char *name, GError **error)
         return fs_document_child(folder, name, render_info, TRUE);
     if (strcmp(name, "schema.json") == 0)
         return fs_document_child(folder, name, render_schema, FALSE);
+    if (strcmp(name, "rows") == 0)
+        return fs_rows_child(folder, call, error);
     FsNode *query = fs_query_lookup(folder, name, error);
     return query ? query : fs_builder_lookup(folder, name);
 }
@@ -96,13 +99,22 @@ static GPtrArray *
 table_list(
     FsNode *folder, FsCall *call, const char *after, gboolean *ret_is_last, GError **error)
 {
-    GPtrArray *listed = g_ptr_array_new_with_free_func((GDestroyNotify)fs_listed_free);
+    g_autoptr(GPtrArray) listed =
+        g_ptr_array_new_with_free_func((GDestroyNotify)fs_listed_free);
+    g_autoptr(GError) failure = NULL;
+    g_autoptr(FsNode) rows = fs_rows_child(folder, call, &failure);
 
+    if (failure) {
+        g_propagate_error(error, g_steal_pointer(&failure));
+        return NULL;
+    }
     g_ptr_array_add(listed, fs_listed_new("info.json", FALSE));
     g_ptr_array_add(listed, fs_listed_new("schema.json", FALSE));
+    if (rows)
+        g_ptr_array_add(listed, fs_listed_new("rows", TRUE));
     fs_query_list(folder, listed);
     *ret_is_last = TRUE;
-    return listed;
+    return g_steal_pointer(&listed);
 }
 
 static FsHandle *

@@ -199,6 +199,42 @@ test_bytes(void)
         assert_refused(wrong[i], LAKE_ERROR_BAD_NAME);
 }
 
+static void
+assert_key(const char *const *key, const char *expected)
+{
+    g_autofree char *name = fs_name_from_key(key);
+    g_auto(GStrv) again = fs_name_to_key(name, g_strv_length((char **)key));
+
+    g_assert_cmpstr(name, ==, expected);
+    g_assert_nonnull(again);
+    g_assert_true(g_strv_equal((const char *const *)again, key));
+}
+
+static void
+test_keys(void)
+{
+    assert_key((const char *[]){"12", NULL}, "12");
+    assert_key((const char *[]){"a,b", "50%", NULL}, "a%2Cb,50%25");
+    assert_key((const char *[]){"", NULL}, "%");
+    assert_key((const char *[]){"", "", NULL}, "%,%");
+    assert_key((const char *[]){"..", "a/.", NULL}, "%2E.,a%2F.");
+    assert_key((const char *[]){"two\nlines\x7f", NULL}, "two%0Alines%7F");
+    assert_key((const char *[]){"\xc3\xa4", NULL}, "\xc3\xa4");
+}
+
+static void
+test_other_keys(void)
+{
+    static const char *const wrong[] = {"", "a,b", "%61", "%2c", "%00", "a%00", "a%", "%2",
+        "%zz", ".", "..", "a\nb", "\xff", "%FF", "%%"};
+
+    for (gsize i = 0; i < G_N_ELEMENTS(wrong); i++)
+        g_assert_null(fs_name_to_key(wrong[i], 1));
+    g_assert_null(fs_name_to_key("a", 2));
+    g_assert_null(fs_name_to_key("a,", 2));
+    g_assert_null(fs_name_to_key("a,b,c", 2));
+}
+
 int
 main(int argc, char **argv)
 {
@@ -213,5 +249,7 @@ main(int argc, char **argv)
     g_test_add_func("/fs/name/what-is-hidden-has-no-file-name", test_hidden);
     g_test_add_func("/fs/name/a-table-has-at-most-63-bytes", test_length);
     g_test_add_func("/fs/name/a-name-must-be-utf-8", test_bytes);
+    g_test_add_func("/fs/name/every-key-comes-back-from-its-file-name", test_keys);
+    g_test_add_func("/fs/name/a-key-has-one-spelling", test_other_keys);
     return g_test_run();
 }

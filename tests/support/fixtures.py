@@ -19,6 +19,7 @@ _numbers = itertools.count(1)
 
 
 def pytest_configure(config):
+    config.addinivalue_line("markers", "slow: minutes; scripts/test --slow runs it")
     config.addinivalue_line("markers", "needs_no_program: checks the tests' own tools")
 
 

@@ -1,0 +1,25 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#pragma once
+
+/* fs/node/rows.h: <table>/rows/<key>/<column>.<extension>: what its three kinds of node need of
+ * each other. */
+
+#include "fs/node.h"
+
+/* What the server said of rows is believed this long. */
+#define FS_ROWS_FRESH_US (300 * G_TIME_SPAN_MILLISECOND)
+
+/* rows/ of the table's folder; NULL without an error when the table has no primary key. */
+FsNode *fs_rows_child(FsNode *table, FsCall *call, GError **error);
+
+/* The folder of one row, which holds what was found in it; found (consumed) may be NULL: asked
+ * for when needed. key is copied. */
+FsNode *fs_row_child(FsNode *rows, const char *name, LakeRowTable *table,
+    const char *const *key, LakeRow *found);
+
+/* A file of a row, for one version of it. */
+FsNode *fs_value_child(FsNode *row, const char *name, LakeRowTable *table,
+    const char *const *key, const char *version, const LakeRowValue *value);
+
+/* "text.txt", "image.png", "row.json"; caller frees. */
+char *fs_value_name(const LakeRowValue *value);
