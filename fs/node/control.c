@@ -15,6 +15,7 @@ static const char readme[] =
     "  cat docs/schema.json            columns of docs: name, type, key\n"
     "  cat docs/info.json              rows, bytes, indexes\n"
     "  cat docs/query.sql              its first 100 rows, as JSON\n"
+    "  ls docs/rows/1                  the row with that key: a file per value\n"
     "\n"
     "Put files in: each becomes rows of the table\n"
     "  mkdir ingest/docs               opens a drop zone; the first file makes the table\n"

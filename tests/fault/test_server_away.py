@@ -56,6 +56,9 @@ ACTS = {
     "cp of a file": lambda mount: files.write(mount.zone("t", "new.txt"), b"new"),
     "mkdir": lambda mount: os.mkdir(mount.at("t2")),
     "rmdir": lambda mount: os.rmdir(mount.at("t")),
+    "ls of rows": lambda mount: os.listdir(mount.at("t", "rows")),
+    "cat of a row": lambda mount: files.read(mount.at("t", "rows", "1", "text.txt")),
+    "rmdir of a row": lambda mount: os.rmdir(mount.at("t", "rows", "1")),
     "rm": lambda mount: os.unlink(mount.zone("t", "a.txt")),
 }
 

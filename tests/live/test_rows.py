@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """fs/SEMANTICS.md, Rows: a folder per row, a file per value."""
 
+import concurrent.futures
 import errno
 import json
 import mmap
@@ -227,6 +228,28 @@ def test_reading_a_large_value_never_holds_it(mount, another_mount, table):
     before = peak_kib(other)
     assert run("sha256sum", path).ok().out.split()[0] == files.sha256(content)
     assert peak_kib(other) - before < 64 * 1024
+
+
+def test_many_readers_at_once_get_what_is_there(mount, table):
+    """Rows: any range can be read, by any number of readers."""
+    content, path = big_row(mount, table, 24 * MIB + 77)
+    wrong = []
+
+    def read(number):
+        dice = random.Random(number)
+        own = os.open(path, os.O_RDONLY)
+        for _ in range(40):
+            start, length = dice.randrange(len(content)), dice.choice((10, 5000, 3 * MIB))
+            for file in (own, shared):
+                if os.pread(file, length, start) != content[start:start + length]:
+                    wrong.append((number, start, length))
+        os.close(own)
+
+    shared = os.open(path, os.O_RDONLY)
+    with concurrent.futures.ThreadPoolExecutor(6) as readers:
+        list(readers.map(read, range(6)))
+    os.close(shared)
+    assert not wrong
 
 
 def test_large_texts_are_read_as_utf8(mount, table):
