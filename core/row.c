@@ -12,8 +12,9 @@
 typedef struct {
     char *name; /* NULL: the whole row */
     LakeRowForm form;
-    char *bytes_sql; /* the value as a bytea */
-    char *size_sql;  /* its number of bytes; NULL for a NULL */
+    gboolean is_text; /* in the table too, and not only in the file */
+    char *bytes_sql;  /* the value as a bytea */
+    char *size_sql;   /* its number of bytes; NULL for a NULL */
 } Column;
 
 struct LakeRowTable {
@@ -105,6 +106,7 @@ add_column(GArray *columns, const LakeTableColumn *from)
         column.form = LAKE_ROW_JSON;
         column.bytes_sql = g_strdup_printf("convert_to(to_json(%s)::text, 'UTF8')", value);
     } else if (is_text_type(from)) {
+        column.is_text = TRUE;
         column.bytes_sql = g_strdup_printf("convert_to(%s::text, 'UTF8')", value);
         column.size_sql =
             g_strdup_printf("CASE getdatabaseencoding() WHEN 'UTF8' THEN octet_length(%s::text)"
@@ -118,11 +120,16 @@ add_column(GArray *columns, const LakeTableColumn *from)
     g_array_append_val(columns, column);
 }
 
+/* Beyond this many bytes a row is not made into JSON: that would take the server long whenever
+ * the row is looked at, and fail at 1 GiB, of which escapes can make six from one. */
+#define WHOLE_MAX_BYTES (64 * 1024 * 1024)
+
 /* to_json() on the server gives the forms that a query's result has. */
 static void
 add_whole_row(GArray *columns)
 {
     g_autoptr(GString) names = g_string_new(NULL);
+    g_autoptr(GString) sizes = g_string_new("0::bigint");
     Column whole = {.form = LAKE_ROW_JSON};
 
     for (guint i = 0; i < columns->len; i++) {
@@ -131,11 +138,15 @@ add_whole_row(GArray *columns)
             continue;
         g_autofree char *quoted = lake_statement_quote(column->name);
         g_string_append_printf(names, "%st.%s", names->len > 0 ? ", " : "", quoted);
+        g_string_append_printf(sizes, " + coalesce(%s(t.%s%s), 0)",
+            column->is_text ? "octet_length" : "pg_column_size", quoted,
+            column->is_text ? "::text" : "");
     }
     whole.bytes_sql = g_strdup_printf("convert_to((SELECT to_json(whole) FROM (SELECT %s) "
                                       "whole)::text || E'\\n', 'UTF8')",
         names->str);
-    whole.size_sql = g_strdup_printf("octet_length(%s)", whole.bytes_sql);
+    whole.size_sql = g_strdup_printf("CASE WHEN %s <= %d THEN octet_length(%s) END", sizes->str,
+        WHOLE_MAX_BYTES, whole.bytes_sql);
     g_array_append_val(columns, whole);
 }
 

@@ -45,7 +45,8 @@ typedef struct {
 
 typedef struct {
     char *version;
-    GArray *values; /* of LakeRowValue, in the table's order; the row itself is the last */
+    GArray *values; /* of LakeRowValue, in the table's order; the row itself is the last, unless
+                     it is too large */
 } LakeRow;
 
 void lake_row_free(LakeRow *row);

@@ -262,6 +262,18 @@ def test_large_texts_are_read_as_utf8(mount, table):
     assert files.read(path) == text.encode()
 
 
+def test_a_row_too_large_for_json_has_its_values(mount, table):
+    """Rows: a row with more than 64 MiB besides bytes has no row.json."""
+    make(mount, table, "id int PRIMARY KEY, t text")
+    mount.sql(f"INSERT INTO \"{table}\" VALUES (1, repeat('0123456789abcdef', 4 * 1024 * 1024)), "
+              "(2, repeat('0123456789abcdef', 4 * 1024 * 1024 - 2))")
+    assert sorted(os.listdir(rows(mount, table, "1"))) == ["id.txt", "t.txt"]
+    assert sorted(os.listdir(rows(mount, table, "2"))) == ["id.txt", "row.json", "t.txt"]
+    with open(rows(mount, table, "1", "t.txt"), "rb", buffering=0) as file:
+        assert os.fstat(file.fileno()).st_size == 64 * MIB
+        assert os.pread(file.fileno(), 16, 50 * MIB) == b"0123456789abcdef"
+
+
 @pytest.mark.parametrize("change", ["deleted", "changed"])
 def test_a_row_that_changes_while_it_is_read_gives_an_error(mount, table, change):
     """Rows: never bytes of two versions."""
