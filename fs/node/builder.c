@@ -24,6 +24,7 @@ static const struct {
     gboolean is_text; /* the statement, not what it gives */
     LakeQueryFormat format;
 } results[] = {
+    {"results.csv", FALSE, LAKE_QUERY_CSV},
     {"results.json", FALSE, LAKE_QUERY_JSON},
     {"results.jsonl", FALSE, LAKE_QUERY_JSONL},
     {"results.sql.text", TRUE, LAKE_QUERY_JSON},

@@ -206,10 +206,12 @@ def test_a_wrong_column_is_told_as_queries_tell_it(videos):
 
 
 def test_other_forms_of_the_result(videos):
-    """Queries, Builder: results.jsonl, and the statement in results.sql.text."""
+    """Queries, Builder: results.jsonl, results.csv, the statement in results.sql.text."""
     parts = [".where/id < $1", ".param/3", ".select/id", ".order_by/id"]
     lines = files.read(path_of(videos, *parts, results="results.jsonl")).decode().splitlines()
     assert [json.loads(line) for line in lines] == [{"id": 1}, {"id": 2}]
+    lines = files.read(path_of(videos, *parts, results="results.csv")).decode().splitlines()
+    assert lines == ["id", "1", "2"]
 
     text = files.read(path_of(videos, *parts, results="results.sql.text"))
     files.write(os.path.join(videos, "query.sql"), text)
@@ -251,7 +253,7 @@ def test_builder_folders_are_found_and_not_listed(videos):
     methods = {".select", ".where", ".order_by", ".limit", ".offset"}
     results = {name for name in os.listdir(os.path.join(videos, ".limit/1"))
                if not name.startswith(".")}
-    assert {"results.json", "results.jsonl", "results.sql.text"} <= results
+    assert results == {f"results.{form}" for form in ("csv", "json", "jsonl", "sql.text")}
     assert set(os.listdir(os.path.join(videos, ".limit/1"))) == methods | results
     assert set(os.listdir(os.path.join(videos, ".where/true"))) == (
         methods | results | {".param"})
