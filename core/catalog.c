@@ -157,7 +157,7 @@ create_ledger(LakeCatalog *catalog)
         " mtime_ns bigint NOT NULL DEFAULT 0, mode integer NOT NULL DEFAULT 0,"
         " uid bigint NOT NULL DEFAULT 0, gid bigint NOT NULL DEFAULT 0, content_hash text,"
         " n_rows bigint NOT NULL DEFAULT 0, encoding text, settings jsonb, xattrs jsonb, notes "
-        "text,"
+        "text, options text,"
         " ingested_at timestamptz NOT NULL DEFAULT now(), PRIMARY KEY (table_name, folder, "
         "name))",
         catalog->ledger);
@@ -167,8 +167,9 @@ create_ledger(LakeCatalog *catalog)
 static LakeStatement *
 widen_ledger_statement(LakeCatalog *catalog)
 {
-    return lake_statement_new_printf(
-        "ALTER TABLE %s ADD COLUMN IF NOT EXISTS notes text", catalog->ledger);
+    return lake_statement_new_printf("ALTER TABLE %s ADD COLUMN IF NOT EXISTS notes text,"
+                                     " ADD COLUMN IF NOT EXISTS options text",
+        catalog->ledger);
 }
 
 /* CREATE SCHEMA IF NOT EXISTS wants the privilege even where it has nothing to do, and a role
@@ -218,7 +219,7 @@ lake_catalog_open(LakeTransport *transport, const char *schema, gboolean read_on
     found = run_text(catalog,
         "SELECT EXISTS (SELECT FROM pg_catalog.pg_namespace WHERE nspname = $1),"
         " to_regclass($2) IS NOT NULL AND EXISTS (SELECT FROM pg_catalog.pg_attribute"
-        "  WHERE attrelid = to_regclass($2) AND attname = 'notes' AND NOT attisdropped),"
+        "  WHERE attrelid = to_regclass($2) AND attname = 'options' AND NOT attisdropped),"
         " coalesce(nullif(current_setting('deeplake.root_path', true), ''), '/' || "
         "current_database())",
         schema, catalog->ledger, cancellable, error);
@@ -502,9 +503,9 @@ read_info_anyhow(
 {
     g_autoptr(GError) failure = NULL;
     g_autofree char *literal = lake_statement_literal(name);
-    g_autofree char *files =
-        g_strdup_printf("(SELECT count(*) FROM %s WHERE table_name = %s AND kind <> 'folder')",
-            catalog->ledger, literal);
+    g_autofree char *files = g_strdup_printf(
+        "(SELECT count(*) FROM %s WHERE table_name = %s AND file_id IS NOT NULL)",
+        catalog->ledger, literal);
     LakeResult *result = read_info(catalog, name, files, cancellable, &failure);
 
     if (result)

@@ -14,8 +14,6 @@
 #define POOL_SIZE_MIN 2        /* one connection is kept for listings */
 #define POOL_SIZE_MAX 1000
 #define INGEST_WORKERS_MAX 256
-#define PDF_DPI_MIN 10
-#define PDF_DPI_MAX 2400
 
 #define FIELD(name) G_STRUCT_OFFSET(LakeConfig, name)
 
@@ -424,7 +422,8 @@ lake_config_finish(LakeConfig *config, GError **error)
         !check_range("max_result_bytes", config->max_result_bytes, 1, G_MAXINT64, error) ||
         !check_range("chunk_size", config->chunk_size, 1, G_MAXINT32, error) ||
         !check_range("ingest_workers", config->ingest_workers, 1, INGEST_WORKERS_MAX, error) ||
-        !check_range("pdf_dpi", config->pdf_dpi, PDF_DPI_MIN, PDF_DPI_MAX, error) ||
+        !check_range("pdf_dpi", config->pdf_dpi, LAKE_CONFIG_PDF_DPI_MIN,
+            LAKE_CONFIG_PDF_DPI_MAX, error) ||
         !check_range("pdf_max_pages", config->pdf_max_pages, 1, G_MAXINT32, error) ||
         !check_range("segment_seconds", config->segment_seconds, 1, G_MAXINT32, error))
         return FALSE;

@@ -12,6 +12,10 @@
 
 #include <glib.h>
 
+/* Pixels per inch of a page: below, text cannot be read; above, hardly any page fits. */
+#define LAKE_CONFIG_PDF_DPI_MIN 10
+#define LAKE_CONFIG_PDF_DPI_MAX 2400
+
 typedef struct {
     char *workspace; /* the schema; never empty */
     char *state_dir; /* absolute; holds the private server, staging and saved queries */

@@ -15,6 +15,7 @@ struct LakeWorkspace {
     LakeTransport *transport;
     LakeCatalog *catalog;
     LakeJobs *jobs;
+    LakeOptions *options;
     LakeIngestWorkers *workers;
     char *spool_dir;
     char *queries_dir;
@@ -89,6 +90,21 @@ open_transport(LakeWorkspace *workspace)
     return lake_pg_transport_new(&options);
 }
 
+static LakeOptions *
+open_options(LakeWorkspace *workspace)
+{
+    const LakeConfig *config = workspace->config;
+    LakeIngestSettings settings = {
+        .chunk_size = config->chunk_size,
+        .chunk_overlap = config->chunk_overlap,
+        .pdf_dpi = config->pdf_dpi,
+        .pdf_max_pages = config->pdf_max_pages,
+        .segment_seconds = config->segment_seconds,
+    };
+
+    return lake_options_new(workspace->catalog, &settings);
+}
+
 LakeWorkspace *
 lake_workspace_open(const LakeConfig *config, GCancellable *cancellable, GError **error)
 {
@@ -107,7 +123,10 @@ lake_workspace_open(const LakeConfig *config, GCancellable *cancellable, GError 
     workspace->transport = open_transport(workspace);
     workspace->catalog = lake_catalog_open(
         workspace->transport, config->workspace, config->read_only, cancellable, error);
-    return workspace->catalog ? g_steal_pointer(&workspace) : NULL;
+    if (!workspace->catalog)
+        return NULL;
+    workspace->options = open_options(workspace);
+    return g_steal_pointer(&workspace);
 }
 
 void
@@ -115,6 +134,7 @@ lake_workspace_close(LakeWorkspace *workspace)
 {
     if (!workspace)
         return;
+    lake_options_free(workspace->options);
     lake_catalog_free(workspace->catalog);
     lake_transport_free(workspace->transport);
     lake_server_close(workspace->server);
@@ -149,6 +169,12 @@ lake_workspace_jobs(LakeWorkspace *workspace)
     return workspace->jobs;
 }
 
+LakeOptions *
+lake_workspace_options(LakeWorkspace *workspace)
+{
+    return workspace->options;
+}
+
 const char *
 lake_workspace_spool_dir(LakeWorkspace *workspace)
 {
@@ -165,15 +191,8 @@ LakeLedgerEntry *
 lake_workspace_ingest(
     LakeWorkspace *workspace, LakeIngestFile *file, GCancellable *cancellable, GError **error)
 {
-    const LakeConfig *config = workspace->config;
-
-    file->settings = (LakeIngestSettings){
-        .chunk_size = config->chunk_size,
-        .chunk_overlap = config->chunk_overlap,
-        .pdf_dpi = config->pdf_dpi,
-        .pdf_max_pages = config->pdf_max_pages,
-        .segment_seconds = config->segment_seconds,
-    };
+    if (!lake_options_get(workspace->options, file->table, &file->settings, cancellable, error))
+        return NULL;
     file->workers = workspace->workers;
     file->staging_dir = workspace->spool_dir;
     return lake_ingest_file(workspace->catalog, file, cancellable, error);

@@ -11,6 +11,7 @@
 #include "core/config.h"
 #include "core/ingest.h"
 #include "core/jobs.h"
+#include "core/options.h"
 #include "core/query.h"
 
 typedef struct LakeWorkspace LakeWorkspace;
@@ -27,13 +28,14 @@ const LakeConfig *lake_workspace_config(LakeWorkspace *workspace);
 LakeCatalog *lake_workspace_catalog(LakeWorkspace *workspace);
 LakeTransport *lake_workspace_transport(LakeWorkspace *workspace);
 LakeJobs *lake_workspace_jobs(LakeWorkspace *workspace);
+LakeOptions *lake_workspace_options(LakeWorkspace *workspace);
 
 /* <state_dir>/spool, where staging files without names lie; borrowed. */
 const char *lake_workspace_spool_dir(LakeWorkspace *workspace);
 /* <state_dir>/queries/<workspace>, percent-encoded, where saved queries lie; borrowed. */
 const char *lake_workspace_queries_dir(LakeWorkspace *workspace);
 
-/* Ingests one file with the workspace's settings, which are filled into *file first. */
+/* Ingests one file with the settings of its drop zone, which are filled into *file first. */
 LakeLedgerEntry *lake_workspace_ingest(
     LakeWorkspace *workspace, LakeIngestFile *file, GCancellable *cancellable, GError **error);
 

@@ -241,3 +241,4 @@ extern const FsNodeClass fs_node_control;
 extern const FsNodeClass fs_node_inbox;        /* ingest/ */
 extern const FsNodeClass fs_node_inbox_folder; /* a drop zone, or a folder in one */
 extern const FsNodeClass fs_node_inbox_file;
+extern const FsNodeClass fs_node_options;

@@ -6,6 +6,7 @@
 #include "fs/failures.h"
 #include "fs/name.h"
 #include "fs/node/document.h"
+#include "fs/node/options.h"
 #include <string.h>
 
 #define ERROR_SUFFIX ".error"
@@ -272,6 +273,10 @@ folder_lookup(FsNode *folder, FsCall *call, const char *name, GError **error)
     if (!locate_child(folder, name, &zone, &path, error) ||
         !fs_cache_find_entry(folder->context->cache, call, zone, path, &entry, error))
         return NULL;
+    if (fs_options_is_path(path))
+        return fs_options_lookup(folder, entry != NULL);
+    if (fs_options_is_effective_path(path))
+        return fs_options_effective(folder);
     if (!entry)
         return lookup_reason(folder, name, zone, path);
     return entry->is_folder ? folder_child(folder, name) : fs_inbox_file_child(folder, name);
@@ -288,7 +293,7 @@ folder_absence_seconds(const char *name)
 static FsNode *
 folder_lookup_listed(FsNode *folder, const FsListed *listed)
 {
-    if (!listed->entry)
+    if (!listed->entry || fs_options_is_path(listed->entry->path))
         return NULL;
     return listed->is_folder ? folder_child(folder, listed->name)
                              : fs_inbox_file_child(folder, listed->name);
@@ -299,7 +304,8 @@ folder_listed_attributes(FsNode *child, const FsListed *listed, struct stat *ret
 {
     const LakeLedgerEntry *entry = listed->entry;
 
-    if (!entry || (!entry->is_folder && fs_inbox_file_is_unsaved(child)))
+    if (!entry || fs_options_is_path(entry->path) ||
+        (!entry->is_folder && fs_inbox_file_is_unsaved(child)))
         return FALSE;
     fs_inbox_fill_status(
         child, &entry->attributes, entry->is_folder ? 0 : entry->size_bytes, ret_status);
@@ -368,13 +374,8 @@ folder_create(
 
     if (!locate_child(folder, name, &zone, &path, error) || !check_new_name(name, path, error))
         return NULL;
-    if (strcmp(name, ".ingest.json") == 0) {
-        lake_error_set(error, LAKE_ERROR_CLASS_INGEST, LAKE_ERROR_UNSUPPORTED,
-            "options per drop zone are not offered yet; chunk_size and chunk_overlap are "
-            "options of "
-            "the mount");
-        return NULL;
-    }
+    if (fs_options_is_path(name) || fs_options_is_effective_path(path))
+        return fs_options_create(folder, call, path, mode, flags, error);
     file = fs_inbox_file_child(folder, name);
     return fs_inbox_file_create(file, call, mode, flags);
 }
@@ -452,9 +453,12 @@ folder_remove_file(FsNode *folder, FsCall *call, const char *name, GError **erro
     g_autofree char *path = NULL;
     gboolean is_good;
 
+    if (!locate_child(folder, name, &zone, &path, error))
+        return FALSE;
+    if (fs_options_is_path(path))
+        return fs_options_remove(folder, call, zone, error);
     add_file_child(folder, name, held);
-    if (!locate_child(folder, name, &zone, &path, error) ||
-        !fs_inbox_files_hold(held, call, error))
+    if (!fs_inbox_files_hold(held, call, error))
         return FALSE;
     is_good = remove_held(folder, call, name, zone, path, error);
     fs_inbox_files_let_go(held);
@@ -665,7 +669,8 @@ folder_rename(FsNode *folder, FsCall *call, const char *name, FsNode *new_folder
             "a file cannot be moved to the drop zone of another table; copy it");
         return FALSE;
     }
-    if (!check_target(&move, call, may_replace, error))
+    if (!fs_options_check_move(move.path, move.new_path, error) ||
+        !check_target(&move, call, may_replace, error))
         return FALSE;
 
     g_autoptr(GPtrArray) held = files_of_move(&move);

@@ -108,6 +108,7 @@ root_remove_folder(FsNode *folder, FsCall *call, const char *name, GError **erro
         return FALSE;
     fs_cache_tables_changed(folder->context->cache);
     fs_cache_forget_zone(folder->context->cache, table);
+    lake_options_forget(lake_workspace_options(folder->context->workspace), table);
     fs_query_table_moved(folder->context, table, NULL);
     fs_node_detach(folder, name);
     return TRUE;
@@ -127,6 +128,8 @@ rename_table(
     fs_cache_tables_changed(context->cache);
     fs_cache_forget_zone(context->cache, table);
     fs_cache_forget_zone(context->cache, new_table);
+    lake_options_forget(lake_workspace_options(context->workspace), table);
+    lake_options_forget(lake_workspace_options(context->workspace), new_table);
     fs_query_table_moved(context, table, new_table);
     fs_node_move(folder, name, folder, new_name);
 
