@@ -235,6 +235,8 @@ extern const FsNodeClass fs_node_table;
 extern const FsNodeClass fs_node_rows; /* <table>/rows/ */
 extern const FsNodeClass fs_node_row;
 extern const FsNodeClass fs_node_value;
+extern const FsNodeClass fs_node_index;
+extern const FsNodeClass fs_node_indexes; /* of a table */
 extern const FsNodeClass fs_node_document;
 extern const FsNodeClass fs_node_query;
 extern const FsNodeClass fs_node_control;

@@ -75,7 +75,7 @@ void
 fs_adapter_op_mkdir(fuse_req_t fuse, fuse_ino_t parent, const char *name, mode_t mode)
 {
     FsAdapterRequest *request =
-        fs_adapter_request_new(fuse, "mkdir", parent, FS_REQUEST_QUICK, run_mkdir);
+        fs_adapter_request_new(fuse, "mkdir", parent, FS_REQUEST_LONG, run_mkdir);
 
     request->name = g_strdup(name);
     request->mode = mode;

@@ -85,6 +85,12 @@ render_info(FsNode *document, FsCall *call, GError **error)
 static FsNode *
 table_lookup(FsNode *folder, FsCall *call, const char *name, GError **error)
 {
+    if (strcmp(name, "indexes") == 0) {
+        FsNode *known = fs_node_child(folder, name);
+        return known ? known
+                     : fs_node_adopt(
+                           folder, name, fs_node_new(&fs_node_indexes, folder->context));
+    }
     if (strcmp(name, "info.json") == 0)
         return fs_document_child(folder, name, render_info, TRUE);
     if (strcmp(name, "schema.json") == 0)
@@ -108,6 +114,7 @@ table_list(
         g_propagate_error(error, g_steal_pointer(&failure));
         return NULL;
     }
+    g_ptr_array_add(listed, fs_listed_new("indexes", TRUE));
     g_ptr_array_add(listed, fs_listed_new("info.json", FALSE));
     g_ptr_array_add(listed, fs_listed_new("schema.json", FALSE));
     if (rows)
