@@ -6,6 +6,7 @@
 #include "fs/failures.h"
 #include "fs/name.h"
 #include "fs/node/document.h"
+#include "fs/node/inbox_commit.h"
 #include "fs/node/options.h"
 #include <string.h>
 
@@ -465,17 +466,25 @@ folder_remove_file(FsNode *folder, FsCall *call, const char *name, GError **erro
     return is_good;
 }
 
+/* Files in it that are being written or have temporary names: the ledger does not know them. */
+static gboolean
+has_unsaved(FsNode *folder, const char *name)
+{
+    g_autoptr(FsNode) child = fs_node_child(folder, name);
+    g_autoptr(GPtrArray) unsaved = child ? fs_node_pinned_children(child) : NULL;
+
+    return unsaved && unsaved->len > 0;
+}
+
 static gboolean
 folder_remove_folder(FsNode *folder, FsCall *call, const char *name, GError **error)
 {
     g_autofree char *zone = NULL;
     g_autofree char *path = NULL;
-    g_autoptr(FsNode) child = fs_node_child(folder, name);
-    g_autoptr(GPtrArray) unsaved = child ? fs_node_pinned_children(child) : NULL;
 
     if (!locate_child(folder, name, &zone, &path, error))
         return FALSE;
-    if (unsaved && unsaved->len > 0) {
+    if (has_unsaved(folder, name)) {
         lake_error_set(error, LAKE_ERROR_CLASS_INGEST, LAKE_ERROR_NOT_EMPTY,
             "ingest/%s/%s is not empty", zone, path);
         return FALSE;
@@ -513,6 +522,11 @@ check_target(const Move *move, FsCall *call, gboolean may_replace, GError **erro
 
     if (!check_new_name(move->new_name, move->new_path, error))
         return FALSE;
+    if (has_unsaved(move->new_folder, move->new_name)) {
+        lake_error_set(error, LAKE_ERROR_CLASS_INGEST, LAKE_ERROR_NOT_EMPTY,
+            "ingest/%s/%s is not empty", move->zone, move->new_path);
+        return FALSE;
+    }
     if (may_replace)
         return TRUE;
     if (!fs_cache_find_entry(
@@ -536,38 +550,22 @@ drop_target(const Move *move)
         fs_inbox_file_drop(target);
 }
 
-/* Where the file was overwriting one of its old name, that is gone with the move. */
-static gboolean
-forget_former(const Move *move, FsCall *call, GError **error)
-{
-    FsCache *cache = move->folder->context->cache;
-    LakeIngestExpectation expectation = fs_cache_expectation(cache, move->zone, move->path);
-    g_autoptr(GError) failure = NULL;
-
-    if (expectation == LAKE_INGEST_NEW ||
-        (expectation == LAKE_INGEST_UNKNOWN && lake_ingest_is_temporary(move->path)))
-        return TRUE;
-    if (!lake_ledger_remove_file(
-            catalog_of(move->folder), move->zone, move->path, call->cancellable, &failure) &&
-        !g_error_matches(failure, LAKE_ERROR, LAKE_ERROR_NOT_FOUND)) {
-        g_propagate_error(error, g_steal_pointer(&failure));
-        return FALSE;
-    }
-    fs_cache_remove_entry(cache, move->zone, move->path);
-    return TRUE;
-}
-
 /* A file with unsaved bytes: its final name is what it is ingested under. */
 static gboolean
 move_unsaved(const Move *move, FsNode *file, FsCall *call, GError **error)
 {
-    drop_target(move);
-    if (!lake_ingest_is_temporary(move->new_path)) {
-        if (!fs_inbox_file_commit(file, call, move->zone, move->new_path, error))
+    FsContext *context = file->context;
+
+    if (lake_ingest_is_temporary(move->new_path)) {
+        if (!fs_inbox_commit_move_entry(
+                context, call, move->zone, move->path, move->new_path, error))
             return FALSE;
-        if (!forget_former(move, call, error))
-            return FALSE;
+    } else if (!fs_inbox_file_commit(file, call, move->zone, move->new_path, error) ||
+               !fs_inbox_commit_forget_entry(context, call, move->zone, move->path, error)) {
+        return FALSE;
     }
+    /* Not before: where the bytes are refused, the file that would be replaced stays. */
+    drop_target(move);
     fs_node_move(move->folder, move->name, move->new_folder, move->new_name);
     return TRUE;
 }

@@ -261,3 +261,46 @@ fs_inbox_commit_handle(FsHandle *handle, FsCall *call, GError **error)
     fs_inbox_commit_let_go(file);
     return is_good;
 }
+
+/* --- entries of files that are renamed before they are saved --- */
+
+gboolean
+fs_inbox_commit_forget_entry(
+    FsContext *context, FsCall *call, const char *zone, const char *path, GError **error)
+{
+    LakeIngestExpectation expectation = fs_cache_expectation(context->cache, zone, path);
+    g_autoptr(GError) failure = NULL;
+
+    if (expectation == LAKE_INGEST_NEW ||
+        (expectation == LAKE_INGEST_UNKNOWN && lake_ingest_is_temporary(path)))
+        return TRUE;
+    if (!lake_ledger_remove_file(lake_workspace_catalog(context->workspace), zone, path,
+            call->cancellable, &failure) &&
+        !g_error_matches(failure, LAKE_ERROR, LAKE_ERROR_NOT_FOUND)) {
+        g_propagate_error(error, g_steal_pointer(&failure));
+        return FALSE;
+    }
+    fs_cache_remove_entry(context->cache, zone, path);
+    return TRUE;
+}
+
+gboolean
+fs_inbox_commit_move_entry(FsContext *context, FsCall *call, const char *zone, const char *path,
+    const char *new_path, GError **error)
+{
+    LakeCatalog *catalog = lake_workspace_catalog(context->workspace);
+    g_autoptr(LakeLedgerEntry) entry = NULL;
+    g_autoptr(LakeLedgerEntry) replaced = NULL;
+    gboolean is_good;
+
+    if (!fs_cache_find_entry(context->cache, call, zone, path, &entry, error) ||
+        !fs_cache_find_entry(context->cache, call, zone, new_path, &replaced, error))
+        return FALSE;
+    if (!entry && !replaced)
+        return TRUE;
+    is_good = entry
+                  ? lake_ledger_rename(catalog, zone, path, new_path, call->cancellable, error)
+                  : lake_ledger_remove_file(catalog, zone, new_path, call->cancellable, error);
+    fs_cache_forget_zone(context->cache, zone);
+    return is_good;
+}

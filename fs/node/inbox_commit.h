@@ -43,3 +43,11 @@ gboolean fs_inbox_commit_handle(FsHandle *handle, FsCall *call, GError **error);
 /* The entry's attributes into ledger and cache. */
 gboolean fs_inbox_commit_attributes(
     FsNode *node, FsCall *call, const char *zone, LakeLedgerEntry *entry, GError **error);
+
+/* What the ledger has of a file whose unsaved bytes were ingested under another name: gone. */
+gboolean fs_inbox_commit_forget_entry(
+    FsContext *context, FsCall *call, const char *zone, const char *path, GError **error);
+/* What it has of a file whose unsaved bytes get another temporary name goes along, and makes
+ * room under that. */
+gboolean fs_inbox_commit_move_entry(FsContext *context, FsCall *call, const char *zone,
+    const char *path, const char *new_path, GError **error);

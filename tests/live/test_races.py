@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Several handles, names and closes of one file at once, and tables changed behind our back."""
 
+import errno
 import json
 import os
 import time
@@ -140,3 +141,57 @@ def test_a_table_may_end_in_json(mount):
     files.write(mount.zone("data.json", "a.txt"), b"a")
     assert json.loads(files.read(mount.at("data.json", "query.sql")))[0]["text"] == "a"
     os.rmdir(mount.at("data.json"))
+
+
+def test_new_bytes_under_a_temporary_name_that_was_final_move_as_one_file(mount, table, zone):
+    """Ingest, Afterwards: mv inside a drop zone renames; nothing stays behind."""
+    at = lambda name: os.path.join(zone, name)
+    files.write(at("a.bin"), b"old")
+    os.rename(at("a.bin"), at("a.part"))
+    files.write(at("a.part"), b"new")
+    os.rename(at("a.part"), at("b.part"))
+    assert os.listdir(zone) == ["b.part"]
+    assert files.read(at("b.part")) == b"new"
+    os.rename(at("b.part"), at("c.bin"))
+    assert os.listdir(zone) == ["c.bin"]
+    assert_ingested(mount, table, "c.bin", b"new")
+    assert mount.n_rows(table) == 1
+
+
+def test_a_file_that_is_replaced_under_a_temporary_name_takes_its_rows_along(
+        mount, table, zone):
+    """Ingest, Afterwards: a file that was there under the new name is removed with its rows."""
+    at = lambda name: os.path.join(zone, name)
+    files.write(at("a.bin"), b"old")
+    os.rename(at("a.bin"), at("a.part"))
+    assert mount.n_rows(table) == 1
+    files.write(at("b.part"), b"new")
+    os.rename(at("b.part"), at("a.part"))
+    assert files.read(at("a.part")) == b"new"
+    assert mount.n_rows(table) == 0
+
+
+def test_a_folder_with_only_temporary_files_is_not_replaced_by_a_rename(mount, table, zone):
+    """Tenets: ordinary tools work, and nothing is lost."""
+    os.mkdir(os.path.join(zone, "full"))
+    os.mkdir(os.path.join(zone, "empty"))
+    files.write(os.path.join(zone, "full", "a.part"), b"waiting")
+    with pytest.raises(OSError) as caught:
+        os.rename(os.path.join(zone, "empty"), os.path.join(zone, "full"))
+    assert caught.value.errno == errno.ENOTEMPTY
+    assert files.read(os.path.join(zone, "full", "a.part")) == b"waiting"
+
+
+def test_a_refused_rename_leaves_what_is_being_written_under_the_new_name(mount, table, zone):
+    """Tenets: nothing is lost."""
+    final = os.path.join(zone, "a.txt")
+    waiting = files.write(os.path.join(zone, "a.part"), b"no\0text")
+    with open(final, "wb") as writer:
+        writer.write(b"one ")
+        writer.flush()
+        with pytest.raises(OSError) as caught:
+            os.rename(waiting, final)
+        assert caught.value.errno == errno.EINVAL
+        writer.write(b"two")
+    assert_ingested(mount, table, "a.txt", b"one two")
+    assert files.read(waiting) == b"no\0text"
