@@ -262,6 +262,57 @@ fs_inbox_commit_handle(FsHandle *handle, FsCall *call, GError **error)
     return is_good;
 }
 
+/* With the file's lock held. */
+static gboolean
+cut_staged(FsInboxFile *file, const FsChange *change, GError **error)
+{
+    if (!lake_spool_truncate(file->staged, change->size_bytes, error))
+        return FALSE;
+    file->version++;
+    file->attributes.mtime_ns = fs_node_now_ns();
+    fs_inbox_apply_change(&file->attributes, change);
+    return TRUE;
+}
+
+static gboolean
+resize_held(FsInboxFile *file, FsCall *call, const FsChange *change, gboolean *ret_is_done,
+    GError **error)
+{
+    g_autofree char *zone = NULL;
+    g_autofree char *path = NULL;
+    g_autoptr(LakeSpool) content = NULL;
+    gboolean is_good = TRUE;
+
+    g_mutex_lock(&file->lock);
+    if (file->is_unsaved) {
+        content = lake_spool_ref(file->staged);
+        is_good = cut_staged(file, change, error);
+    }
+    g_mutex_unlock(&file->lock);
+    *ret_is_done = content != NULL;
+    if (!content || !is_good)
+        return is_good;
+    if (!fs_inbox_locate(&file->node, &zone, &path, NULL) || lake_ingest_is_temporary(path))
+        return TRUE;
+    return fs_inbox_commit_spool(file, call, zone, path, content, error);
+}
+
+gboolean
+fs_inbox_commit_resize(FsInboxFile *file, FsCall *call, const FsChange *change,
+    gboolean *ret_is_done, GError **error)
+{
+    gboolean is_good;
+
+    *ret_is_done = FALSE;
+    if (!fs_inbox_file_is_unsaved(&file->node))
+        return TRUE;
+    if (!fs_call_may_block(call) || !fs_inbox_commit_hold(file, call, error))
+        return FALSE;
+    is_good = resize_held(file, call, change, ret_is_done, error);
+    fs_inbox_commit_let_go(file);
+    return is_good;
+}
+
 /* --- entries of files that are renamed before they are saved --- */
 
 gboolean

@@ -44,6 +44,12 @@ gboolean fs_inbox_commit_handle(FsHandle *handle, FsCall *call, GError **error);
 gboolean fs_inbox_commit_attributes(
     FsNode *node, FsCall *call, const char *zone, LakeLedgerEntry *entry, GError **error);
 
+/* truncate(2) by path of unsaved bytes; they are ingested at once, since the release of who
+ * wrote them may be on its way already and would not see them. *ret_is_done FALSE: it is saved.
+ */
+gboolean fs_inbox_commit_resize(FsInboxFile *file, FsCall *call, const FsChange *change,
+    gboolean *ret_is_done, GError **error);
+
 /* What the ledger has of a file whose unsaved bytes were ingested under another name: gone. */
 gboolean fs_inbox_commit_forget_entry(
     FsContext *context, FsCall *call, const char *zone, const char *path, GError **error);

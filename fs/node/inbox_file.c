@@ -653,6 +653,13 @@ file_change(
     g_autoptr(LakeLedgerEntry) entry = NULL;
     gboolean is_placed = fs_node_is_placed(node);
     gboolean is_good = FALSE;
+    gboolean is_done = FALSE;
+
+    if ((change->mask & FS_CHANGE_SIZE) && !handle &&
+        !fs_inbox_commit_resize(file, call, change, &is_done, error))
+        return FALSE;
+    if (is_done)
+        return TRUE;
 
     g_mutex_lock(&file->lock);
     gboolean is_staged = file->is_unsaved || (!is_placed && file->open_bytes);

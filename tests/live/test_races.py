@@ -195,3 +195,15 @@ def test_a_refused_rename_leaves_what_is_being_written_under_the_new_name(mount,
         writer.write(b"two")
     assert_ingested(mount, table, "a.txt", b"one two")
     assert files.read(waiting) == b"no\0text"
+
+
+def test_a_late_release_of_an_empty_file_does_not_undo_a_truncate(mount, table, zone):
+    """Ingest, When: an empty file is entered when its last handle is released."""
+    for n in range(150):
+        path = os.path.join(zone, f"{n}.bin")
+        os.close(os.open(path, os.O_CREAT | os.O_WRONLY | os.O_EXCL))
+        os.truncate(path, 2)
+    time.sleep(1.2)
+    assert [n for n in range(150)
+            if files.read(os.path.join(zone, f"{n}.bin")) != b"\0\0"] == []
+    assert mount.sql(f'SELECT count(*) FROM "{table}" WHERE length(data) = 2') == [(150,)]
