@@ -4,6 +4,7 @@
 #include "core/error.h"
 #include "fs/cache.h"
 #include "fs/failures.h"
+#include "fs/metrics.h"
 #include <fcntl.h>
 #include <string.h>
 #include <unistd.h>
@@ -24,6 +25,7 @@ fs_context_new(LakeWorkspace *workspace)
     context->workspace = workspace;
     context->cache = fs_cache_new(lake_workspace_catalog(workspace));
     context->failures = fs_failures_new();
+    context->metrics = fs_metrics_new();
     context->uid = geteuid();
     context->gid = getegid();
     context->started_ns = fs_node_now_ns();
@@ -39,6 +41,7 @@ fs_context_free(FsContext *context)
 {
     fs_cache_free(context->cache);
     fs_failures_free(context->failures);
+    fs_metrics_free(context->metrics);
     g_hash_table_unref(context->ingest_times);
     g_mutex_clear(&context->tree_lock);
     g_mutex_clear(&context->times_lock);

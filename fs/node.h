@@ -35,6 +35,7 @@ struct FsContext {
     LakeWorkspace *workspace;
     struct FsCache *cache;
     struct FsFailures *failures;
+    struct FsMetrics *metrics;
     guint32 uid, gid;  /* who mounted */
     gint64 started_ns; /* UNIX epoch */
     GMutex tree_lock;

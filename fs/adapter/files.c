@@ -3,6 +3,7 @@
 
 #include "core/error.h"
 #include "fs/error.h"
+#include "fs/metrics.h"
 #include <errno.h>
 
 /* Reads at least this long are spliced from the spool's file instead of copied through us. */
@@ -100,6 +101,7 @@ fs_adapter_op_create(fuse_req_t fuse, fuse_ino_t parent, const char *name, mode_
 static void
 reply_bytes(FsAdapterRequest *request, LakeSpool *content)
 {
+    FsMetrics *metrics = request->adapter->context->metrics;
     int fd = lake_spool_fd(content);
     g_autofree char *buffer = NULL;
     g_autoptr(GError) error = NULL;
@@ -110,6 +112,8 @@ reply_bytes(FsAdapterRequest *request, LakeSpool *content)
         bytes.buf[0].fd = fd;
         bytes.buf[0].pos = request->offset;
         fs_adapter_request_end(request);
+        gint64 n_left = lake_spool_size(content) - request->offset;
+        fs_metrics_read(metrics, (guint64)CLAMP(n_left, 0, (gint64)request->size));
         fuse_reply_data(request->fuse, &bytes, FUSE_BUF_SPLICE_MOVE);
         return;
     }
@@ -119,6 +123,7 @@ reply_bytes(FsAdapterRequest *request, LakeSpool *content)
         fs_adapter_reply_error(request, error);
         return;
     }
+    fs_metrics_read(metrics, (guint64)n_read);
     fs_adapter_request_end(request);
     fuse_reply_buf(request->fuse, buffer, (size_t)n_read);
 }
@@ -196,12 +201,16 @@ fs_adapter_op_write(fuse_req_t fuse, fuse_ino_t number, const char *data, size_t
     off_t offset, struct fuse_file_info *file)
 {
     FsHandle *handle = fs_adapter_handle(file);
+    FsMetrics *metrics = fs_adapter_of(fuse)->context->metrics;
     FsCall call = {.pid = fuse_req_ctx(fuse)->pid};
+    gint64 begun_us = g_get_monotonic_time();
     g_autoptr(GError) error = NULL;
 
     /* Never waits for the server, so without the round about a request. */
     if (handle->staged && handle->node->class->write &&
         handle->node->class->write(handle, &call, offset, data, size, &error)) {
+        fs_metrics_written(metrics, size);
+        fs_metrics_request(metrics, "write", g_get_monotonic_time() - begun_us);
         fuse_reply_write(fuse, size);
         return;
     }

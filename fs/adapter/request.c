@@ -5,6 +5,7 @@
 #include "fs/caller.h"
 #include "fs/error.h"
 #include "fs/failures.h"
+#include "fs/metrics.h"
 #include <errno.h>
 #include <string.h>
 
@@ -64,6 +65,8 @@ fs_adapter_request_end(FsAdapterRequest *request)
 {
     if (request->base.call.cancellable)
         fuse_req_interrupt_func(request->fuse, NULL, NULL);
+    fs_metrics_request(request->adapter->context->metrics, request->operation,
+        g_get_monotonic_time() - request->begun_us);
 }
 
 FsAdapterRequest *
@@ -76,6 +79,7 @@ fs_adapter_request_new(fuse_req_t fuse, const char *operation, fuse_ino_t number
     request->adapter = fs_adapter_of(fuse);
     request->fuse = fuse;
     request->operation = operation;
+    request->begun_us = g_get_monotonic_time();
     request->node = fs_node_ref(fs_adapter_node(request->adapter, number));
     request->base.speed = speed;
     request->base.run = run;
@@ -140,6 +144,8 @@ void
 fs_adapter_reply_errno(FsAdapterRequest *request, int number)
 {
     fs_adapter_request_end(request);
+    if (number != 0)
+        fs_metrics_error(request->adapter->context->metrics, request->operation, number);
     fuse_reply_err(request->fuse, number);
 }
 

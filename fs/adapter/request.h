@@ -34,6 +34,7 @@ typedef struct {
     FsAdapter *adapter;
     fuse_req_t fuse;
     const char *operation;
+    gint64 begun_us;  /* monotonic */
     FsNode *node;     /* referenced */
     FsNode *new_node; /* referenced */
     FsHandle *handle;

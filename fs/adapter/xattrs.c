@@ -8,11 +8,13 @@
 static void
 reply_value(FsAdapterRequest *request, const void *value, gsize n_bytes)
 {
+    if (request->size > 0 && n_bytes > request->size) {
+        fs_adapter_reply_errno(request, ERANGE);
+        return;
+    }
     fs_adapter_request_end(request);
     if (request->size == 0)
         fuse_reply_xattr(request->fuse, n_bytes);
-    else if (n_bytes > request->size)
-        fuse_reply_err(request->fuse, ERANGE);
     else
         fuse_reply_buf(request->fuse, value, n_bytes);
 }

@@ -2,6 +2,7 @@
 /* .deeplake/: how to use this mount, how it fares, and the barrier. */
 #include "core/error.h"
 #include "fs/failures.h"
+#include "fs/metrics.h"
 #include "fs/node/document.h"
 #include <cjson/cJSON.h>
 #include <string.h>
@@ -48,6 +49,7 @@ static const char readme[] =
     "  status.json                     workspace, server, connections, work in progress\n"
     "  ingest.jsonl                    files being ingested, and the last 100 that were\n"
     "  errors.jsonl                    the last 1000 failures, with reason and hint\n"
+    "  metrics                         requests, bytes and ingests, as Prometheus reads them\n"
     "  wait                            reading it returns when all is committed and durable\n";
 
 static char *
@@ -102,6 +104,19 @@ render_ingests(FsNode *document, FsCall *call, GError **error)
 }
 
 static char *
+render_metrics(FsNode *document, FsCall *call, GError **error)
+{
+    FsContext *context = document->context;
+    FsMetricsGauges gauges = {
+        .n_jobs = lake_jobs_n_running(lake_workspace_jobs(context->workspace)),
+        .uptime_seconds = (double)(fs_node_now_ns() - context->started_ns) / 1e9,
+    };
+
+    lake_transport_status(lake_workspace_transport(context->workspace), &gauges.connections);
+    return fs_metrics_to_text(context->metrics, &gauges);
+}
+
+static char *
 render_wait(FsNode *document, FsCall *call, GError **error)
 {
     LakeWorkspace *workspace = document->context->workspace;
@@ -125,6 +140,7 @@ static const struct {
     {"README", render_readme, FALSE},
     {"errors.jsonl", render_errors, FALSE},
     {"ingest.jsonl", render_ingests, FALSE},
+    {"metrics", render_metrics, FALSE},
     {"status.json", render_status, FALSE},
     {"wait", render_wait, TRUE},
 };
