@@ -221,8 +221,13 @@ class Pair:
     def compare(self, reads_all):
         """What ls, stat and cat show."""
         for path in self.model.touched:
-            is_there = os.path.lexists(self.at(path + ".error"))
-            if is_there != (path in self.model.reasons):
+            is_expected = path in self.model.reasons
+            is_there = self._has_reason(path)
+            until = time.monotonic() + ROWS_SECONDS
+            while is_there and not is_expected and time.monotonic() < until:
+                time.sleep(0.05)
+                is_there = self._has_reason(path)
+            if is_there != is_expected:
                 raise Difference(f"{path}.error is {'' if is_there else 'not '}there")
         for zone, top in self.model.zones.items():
             if top is None:
@@ -230,6 +235,9 @@ class Pair:
                 continue
             for path, folder in self.model.folders(zone, top):
                 self._compare_folder(path, folder, reads_all)
+
+    def _has_reason(self, path):
+        return os.path.lexists(self.at(path + ".error"))
 
     def _expect_absence(self, path):
         try:
