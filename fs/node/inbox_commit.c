@@ -175,25 +175,49 @@ fs_inbox_commit_attributes(
     return TRUE;
 }
 
-/* What chmod and such set while the rows were on their way. */
-static gboolean
-store_late_changes(FsInboxFile *file, FsCall *call, const char *zone,
-    const LakeLedgerEntry *entry, GError **error)
+/* What chmod and such set while the rows were on their way, as an entry; NULL: nothing. With
+ * the file's lock held. */
+static LakeLedgerEntry *
+late_changes(const FsInboxFile *file, const LakeLedgerEntry *entry)
 {
-    g_autoptr(LakeLedgerEntry) changed = NULL;
-
-    g_mutex_lock(&file->lock);
     const LakeFileAttributes *now = &file->attributes;
-    if (now->mode != entry->attributes.mode || now->uid != entry->attributes.uid ||
-        now->gid != entry->attributes.gid || now->mtime_ns != entry->attributes.mtime_ns ||
-        g_strcmp0(file->xattrs, entry->xattrs) != 0) {
-        changed = lake_ledger_entry_copy(entry);
-        changed->attributes = *now;
-        g_free(changed->xattrs);
-        changed->xattrs = g_strdup(file->xattrs);
+    LakeLedgerEntry *changed;
+
+    if (now->mode == entry->attributes.mode && now->uid == entry->attributes.uid &&
+        now->gid == entry->attributes.gid && now->mtime_ns == entry->attributes.mtime_ns &&
+        g_strcmp0(file->xattrs, entry->xattrs) == 0)
+        return NULL;
+    changed = lake_ledger_entry_copy(entry);
+    changed->attributes = *now;
+    g_free(changed->xattrs);
+    changed->xattrs = g_strdup(file->xattrs);
+    return changed;
+}
+
+/* The file is saved once the ledger has its attributes, or a stat in between would show those
+ * from before. It stays unsaved where bytes were written after `version`. */
+static gboolean
+settle(FsInboxFile *file, FsCall *call, const char *zone, LakeLedgerEntry *committed,
+    const LakeSpool *content, guint64 version, GError **error)
+{
+    g_autoptr(LakeLedgerEntry) entry = lake_ledger_entry_ref(committed);
+    gboolean is_good = TRUE;
+
+    for (;;) {
+        g_mutex_lock(&file->lock);
+        gboolean is_newest = file->staged == content && file->version == version;
+        g_autoptr(LakeLedgerEntry) changed =
+            is_newest && is_good ? late_changes(file, entry) : NULL;
+        if (is_newest && !changed)
+            fs_inbox_commit_become_saved(file);
+        g_mutex_unlock(&file->lock);
+        if (!changed)
+            return is_good;
+
+        is_good = fs_inbox_commit_attributes(&file->node, call, zone, changed, error);
+        lake_ledger_entry_unref(entry);
+        entry = g_steal_pointer(&changed);
     }
-    g_mutex_unlock(&file->lock);
-    return !changed || fs_inbox_commit_attributes(&file->node, call, zone, changed, error);
 }
 
 gboolean
@@ -202,7 +226,6 @@ fs_inbox_commit_spool(FsInboxFile *file, FsCall *call, const char *zone, const c
 {
     g_autoptr(LakeLedgerEntry) entry = NULL;
     guint64 version;
-    gboolean is_newest;
 
     g_mutex_lock(&file->lock);
     version = file->version;
@@ -211,12 +234,7 @@ fs_inbox_commit_spool(FsInboxFile *file, FsCall *call, const char *zone, const c
     if (!entry)
         return FALSE;
     (void)lake_fault("inbox-before-reply");
-    g_mutex_lock(&file->lock);
-    is_newest = file->staged == content && file->version == version;
-    if (is_newest)
-        fs_inbox_commit_become_saved(file);
-    g_mutex_unlock(&file->lock);
-    return !is_newest || store_late_changes(file, call, zone, entry, error);
+    return settle(file, call, zone, entry, content, version, error);
 }
 
 gboolean
