@@ -64,7 +64,7 @@ def good_files(ran, contents):
     return set(contents) if ran.code == 0 else set()
 
 
-@pytest.mark.parametrize("count", range(5, 10))
+@pytest.mark.parametrize("count", range(5, 13))
 def test_a_command_without_a_server_accounts_for_every_file(line, work, count):
     """Tenets: nothing fails silently: a file is there, or named, or counted as not tried."""
     backend, wire = line
@@ -79,8 +79,10 @@ def test_a_command_without_a_server_accounts_for_every_file(line, work, count):
     if cursor.fetchone()[0]:
         cursor.execute(f"SELECT count(*) FROM live.{LEDGER} WHERE kind <> 'folder'")
         n_there = cursor.fetchone()[0]
-    assert ran.code != 0
-    assert n_there + len(named) + int(not_tried[1] if not_tried else 0) == 6, f"{ran!r}"
+    n_missing = len(named) + int(not_tried[1] if not_tried else 0)
+    assert n_there + n_missing == 6, f"{ran!r}"
+    # A cut question that only reads is asked again on a new line; then nothing has gone wrong.
+    assert ran.code != 0 or n_there == 6, f"{ran!r}"
 
 
 @pytest.mark.parametrize("verdict", [BEFORE, AFTER])
