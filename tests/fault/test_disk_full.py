@@ -2,36 +2,18 @@
 """fs/SEMANTICS.md, Ingest, Refusals: no room to stage: ENOSPC."""
 
 import os
-import subprocess
 
 import pytest
 
 from support import files
-from support.fixtures import new_database
-from support.mount import Backend, Mount, run
+from support.fixtures import mount_on_tmpfs, used
+from support.mount import run
 
 
 @pytest.fixture
 def tight(postgres):
     """A mount whose state folder is a tmpfs of 4 MiB."""
-    if os.geteuid() != 0:
-        pytest.skip("only root can mount a tmpfs")
-    backend = Backend("external", dsn=new_database(postgres))
-    os.mkdir(backend.state_dir)
-    mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=4m", "tmpfs",
-                              backend.state_dir], check=False, stderr=subprocess.PIPE)
-    if mounted.returncode:
-        pytest.skip("cannot mount a tmpfs: " + mounted.stderr.decode())
-    mount = Mount(backend).start()
-    yield mount
-    mount.teardown()
-    subprocess.run(["umount", "-l", backend.state_dir], check=True)
-    backend.destroy()
-
-
-def used(mount):
-    found = os.statvfs(mount.backend.state_dir)
-    return (found.f_blocks - found.f_bfree) * found.f_frsize
+    yield from mount_on_tmpfs(postgres, "4m")
 
 
 def test_no_room_to_stage_is_enospc_and_leaves_nothing(tight, work):

@@ -16,7 +16,7 @@ import zlib
 import pytest
 
 from support import files
-from support.fixtures import make_backend, new_database, tear_down
+from support.fixtures import make_backend, mount_on_tmpfs, new_database, tear_down, used
 from support.mount import ROOT, Backend, Mount, run, wait_for
 from support.postgres import process_is_alive
 
@@ -600,24 +600,7 @@ def test_a_killed_daemon_leaves_nothing_of_a_long_ingest(fresh_backend, long_fil
 @pytest.fixture
 def tight(postgres):
     """A mount whose state folder is a tmpfs of 6 MiB."""
-    if os.geteuid() != 0:
-        pytest.skip("only root can mount a tmpfs")
-    backend = Backend("external", dsn=new_database(postgres))
-    os.mkdir(backend.state_dir)
-    mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=6m", "tmpfs",
-                              backend.state_dir], check=False, stderr=subprocess.PIPE)
-    if mounted.returncode:
-        pytest.skip("cannot mount a tmpfs: " + mounted.stderr.decode())
-    mount = Mount(backend).start()
-    yield mount
-    mount.teardown()
-    subprocess.run(["umount", "-l", backend.state_dir], check=True)
-    backend.destroy()
-
-
-def used(mount):
-    found = os.statvfs(mount.backend.state_dir)
-    return (found.f_blocks - found.f_bfree) * found.f_frsize
+    yield from mount_on_tmpfs(postgres, "6m")
 
 
 @pytest.mark.parametrize("extension", ["pdf", "mp4"])

@@ -1,26 +1,15 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
-/* tests/fuzz/image.c: any bytes as an image: the verdict is the same in one piece and in
- * windows, and what is taken comes out as it went in.
- *
- * With LAKE_LIBFUZZER defined libFuzzer brings main; else the files and folders of argv are
- * run. */
+/* tests/fuzz/image.c: any bytes as an image: refused for a reason, or taken and comes out as
+ * it went in. */
 
 #include "core/error.h"
 #include "core/ingest/image/formats.h"
 #include "core/ingest/normaliser.h"
 #include "core/ingest/sniff.h"
+#include "tests/fuzz/driver.h"
 
 #include <string.h>
-
-int LLVMFuzzerTestOneInput(const guint8 *data, size_t n_bytes);
-
-/* As g_assert, which a release build may leave out. */
-#define CHECK(claim)                                                                           \
-    do {                                                                                       \
-        if (!(claim))                                                                          \
-            g_error("%s:%d: %s does not hold", __FILE__, __LINE__, #claim);                    \
-    } while (0)
 
 static const LakeImageCheck checks[] = {lake_image_bmp_check, lake_image_gif_check,
     lake_image_jpeg_check, lake_image_png_check, lake_image_webp_check};
@@ -83,48 +72,3 @@ LLVMFuzzerTestOneInput(const guint8 *data, size_t n_bytes)
         run_check(content, checks[i]);
     return 0;
 }
-
-#ifndef LAKE_LIBFUZZER
-
-/* Runs a file, or the files of a folder; returns how many. */
-static guint
-run_path(const char *path)
-{
-    g_autofree char *content = NULL;
-    g_autoptr(GError) error = NULL;
-    gsize n_bytes;
-    guint n_files = 0;
-
-    if (g_file_test(path, G_FILE_TEST_IS_DIR)) {
-        g_autoptr(GDir) folder = g_dir_open(path, 0, &error);
-        if (!folder)
-            g_error("%s", error->message);
-        for (const char *name; (name = g_dir_read_name(folder));) {
-            g_autofree char *below = g_build_filename(path, name, NULL);
-            n_files += run_path(below);
-        }
-        return n_files;
-    }
-
-    if (!g_file_get_contents(path, &content, &n_bytes, &error))
-        g_error("%s", error->message);
-    LLVMFuzzerTestOneInput((const guint8 *)content, n_bytes);
-    return 1;
-}
-
-int
-main(int argc, char **argv)
-{
-    guint n_files = 0;
-
-    for (int i = 1; i < argc; i++)
-        n_files += run_path(argv[i]);
-    if (n_files == 0) {
-        g_printerr("usage: %s FILE|FOLDER...\n", argv[0]);
-        return 2;
-    }
-    g_print("%u inputs held\n", n_files);
-    return 0;
-}
-
-#endif

@@ -1,29 +1,18 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
 /* tests/fuzz/pdf.c: any bytes as a PDF, as they are and damaged: rows that are right in
- * themselves, or a reason; in bounded time.
- *
- * With LAKE_LIBFUZZER defined libFuzzer brings main; else the files and folders of argv are
- * run. */
+ * themselves, or a reason; in bounded time. */
 
 #include "core/error.h"
 #include "core/ingest/normaliser.h"
+#include "tests/fuzz/driver.h"
 
 #include <string.h>
-
-int LLVMFuzzerTestOneInput(const guint8 *data, size_t n_bytes);
 
 #define TIME_MAX_S 10 /* then it is cancelled, which has to be heard soon */
 #define HEARD_MAX_S 20
 #define DAMAGED_MAX_BYTES (16 * 1024) /* larger ones are run once */
 #define N_DAMAGED 16
-
-/* As g_assert, which a release build may leave out. */
-#define CHECK(claim)                                                                           \
-    do {                                                                                       \
-        if (!(claim))                                                                          \
-            g_error("%s:%d: %s does not hold", __FILE__, __LINE__, #claim);                    \
-    } while (0)
 
 /* Cancels when its time is over. */
 typedef struct {
@@ -188,48 +177,3 @@ LLVMFuzzerTestOneInput(const guint8 *data, size_t n_bytes)
         run_damaged(workers, data, n_bytes);
     return 0;
 }
-
-#ifndef LAKE_LIBFUZZER
-
-/* Runs a file, or the files of a folder; returns how many. */
-static guint
-run_path(const char *path)
-{
-    g_autofree char *content = NULL;
-    g_autoptr(GError) error = NULL;
-    gsize n_bytes;
-    guint n_files = 0;
-
-    if (g_file_test(path, G_FILE_TEST_IS_DIR)) {
-        g_autoptr(GDir) folder = g_dir_open(path, 0, &error);
-        if (!folder)
-            g_error("%s", error->message);
-        for (const char *name; (name = g_dir_read_name(folder));) {
-            g_autofree char *below = g_build_filename(path, name, NULL);
-            n_files += run_path(below);
-        }
-        return n_files;
-    }
-
-    if (!g_file_get_contents(path, &content, &n_bytes, &error))
-        g_error("%s", error->message);
-    LLVMFuzzerTestOneInput((const guint8 *)content, n_bytes);
-    return 1;
-}
-
-int
-main(int argc, char **argv)
-{
-    guint n_files = 0;
-
-    for (int i = 1; i < argc; i++)
-        n_files += run_path(argv[i]);
-    if (n_files == 0) {
-        g_printerr("usage: %s FILE|FOLDER...\n", argv[0]);
-        return 2;
-    }
-    g_print("%u inputs held\n", n_files);
-    return 0;
-}
-
-#endif

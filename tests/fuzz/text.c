@@ -1,25 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
 /* tests/fuzz/text.c: any bytes as a text file: the decoder and the chunks, against what can be
- * said of them without decoding the same way.
- *
- * With LAKE_LIBFUZZER defined libFuzzer brings main; else the files and folders of argv are
- * run. */
+ * said of them without decoding the same way. */
 
 #include "core/error.h"
 #include "core/ingest/decode.h"
 #include "core/ingest/normaliser.h"
+#include "tests/fuzz/driver.h"
 
 #include <string.h>
-
-int LLVMFuzzerTestOneInput(const guint8 *data, size_t n_bytes);
-
-/* As g_assert, which a release build may leave out. */
-#define CHECK(claim)                                                                           \
-    do {                                                                                       \
-        if (!(claim))                                                                          \
-            g_error("%s:%d: %s does not hold", __FILE__, __LINE__, #claim);                    \
-    } while (0)
 
 static const LakeIngestSettings sizes[] = {{1, 0}, {3, 2}, {7, 3}, {1000, 200}};
 
@@ -193,48 +182,3 @@ LLVMFuzzerTestOneInput(const guint8 *data, size_t n_bytes)
     run_repeated(data, n_bytes);
     return 0;
 }
-
-#ifndef LAKE_LIBFUZZER
-
-/* Runs a file, or the files of a folder; returns how many. */
-static guint
-run_path(const char *path)
-{
-    g_autofree char *content = NULL;
-    g_autoptr(GError) error = NULL;
-    gsize n_bytes;
-    guint n_files = 0;
-
-    if (g_file_test(path, G_FILE_TEST_IS_DIR)) {
-        g_autoptr(GDir) folder = g_dir_open(path, 0, &error);
-        if (!folder)
-            g_error("%s", error->message);
-        for (const char *name; (name = g_dir_read_name(folder));) {
-            g_autofree char *below = g_build_filename(path, name, NULL);
-            n_files += run_path(below);
-        }
-        return n_files;
-    }
-
-    if (!g_file_get_contents(path, &content, &n_bytes, &error))
-        g_error("%s", error->message);
-    LLVMFuzzerTestOneInput((const guint8 *)content, n_bytes);
-    return 1;
-}
-
-int
-main(int argc, char **argv)
-{
-    guint n_files = 0;
-
-    for (int i = 1; i < argc; i++)
-        n_files += run_path(argv[i]);
-    if (n_files == 0) {
-        g_printerr("usage: %s FILE|FOLDER...\n", argv[0]);
-        return 2;
-    }
-    g_print("%u inputs held\n", n_files);
-    return 0;
-}
-
-#endif

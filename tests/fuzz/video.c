@@ -3,22 +3,15 @@
 /* tests/fuzz/video.c: any bytes as a video: refused for a reason, or cut into segments that
  * follow each other, whatever the library makes of them.
  *
- * With LAKE_LIBFUZZER defined libFuzzer brings main; else the files and folders of argv are
- * run: each as it is, cut off, and damaged in ways that are the same every time. */
+ * Without libFuzzer each input is run as it is, cut off, and damaged in ways that are the same
+ * every time. */
 
 #include "core/error.h"
 #include "core/ingest/normaliser.h"
+#include "tests/fuzz/driver.h"
 
+#include <stdlib.h>
 #include <string.h>
-
-int LLVMFuzzerTestOneInput(const guint8 *data, size_t n_bytes);
-
-/* As g_assert, which a release build may leave out. */
-#define CHECK(claim)                                                                           \
-    do {                                                                                       \
-        if (!(claim))                                                                          \
-            g_error("%s:%d: %s does not hold", __FILE__, __LINE__, #claim);                    \
-    } while (0)
 
 #define N_DAMAGED 24
 #define N_ROWS_MAX 100000
@@ -28,14 +21,23 @@ typedef struct {
     double end; /* of the last segment */
 } Seen;
 
+static LakeIngestWorkers *shared;
+
+static void
+free_shared(void)
+{
+    lake_ingest_workers_free(shared);
+}
+
+/* One thread calls. */
 static LakeIngestWorkers *
 shared_workers(void)
 {
-    static gsize workers = 0;
-
-    if (g_once_init_enter(&workers))
-        g_once_init_leave(&workers, (gsize)lake_ingest_workers_new(2));
-    return (LakeIngestWorkers *)workers;
+    if (!shared) {
+        shared = lake_ingest_workers_new(2);
+        (void)atexit(free_shared);
+    }
+    return shared;
 }
 
 static void
@@ -145,15 +147,6 @@ run(const guint8 *data, gsize n_bytes, gint64 segment_seconds)
     return is_good ? (gint64)seen.n_rows : -1;
 }
 
-int
-LLVMFuzzerTestOneInput(const guint8 *data, size_t n_bytes)
-{
-    static const guint8 nothing[1] = {0};
-
-    run(n_bytes > 0 ? data : nothing, n_bytes, 1);
-    return 0;
-}
-
 #ifndef LAKE_LIBFUZZER
 
 /* A file that is taken whole is not taken in part. */
@@ -196,49 +189,21 @@ run_damaged(const guint8 *data, gsize n_bytes)
     }
 }
 
-/* Runs a file, or the files of a folder; returns how many. */
-static guint
-run_path(const char *path)
-{
-    g_autofree char *content = NULL;
-    g_autoptr(GError) error = NULL;
-    gsize n_bytes;
-    guint n_files = 0;
-
-    if (g_file_test(path, G_FILE_TEST_IS_DIR)) {
-        g_autoptr(GDir) folder = g_dir_open(path, 0, &error);
-        if (!folder)
-            g_error("%s", error->message);
-        for (const char *name; (name = g_dir_read_name(folder));) {
-            g_autofree char *below = g_build_filename(path, name, NULL);
-            n_files += run_path(below);
-        }
-        return n_files;
-    }
-
-    if (!g_file_get_contents(path, &content, &n_bytes, &error))
-        g_error("%s", error->message);
-    if (run((const guint8 *)content, n_bytes, 1) > 0)
-        run_cut((const guint8 *)content, n_bytes);
-    if (n_bytes > 0)
-        run_damaged((const guint8 *)content, n_bytes);
-    return 1;
-}
+#endif
 
 int
-main(int argc, char **argv)
+LLVMFuzzerTestOneInput(const guint8 *data, size_t n_bytes)
 {
-    guint n_files = 0;
+    static const guint8 nothing[1] = {0};
+    gboolean is_taken = run(n_bytes > 0 ? data : nothing, n_bytes, 1) > 0;
 
-    for (int i = 1; i < argc; i++)
-        n_files += run_path(argv[i]);
-    if (n_files == 0) {
-        g_printerr("usage: %s FILE|FOLDER...\n", argv[0]);
-        return 2;
-    }
-    lake_ingest_workers_free(shared_workers());
-    g_print("%u inputs held\n", n_files);
+#ifndef LAKE_LIBFUZZER
+    if (is_taken)
+        run_cut(data, n_bytes);
+    if (n_bytes > 0)
+        run_damaged(data, n_bytes);
+#else
+    (void)is_taken;
+#endif
     return 0;
 }
-
-#endif

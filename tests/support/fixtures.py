@@ -5,6 +5,7 @@ import itertools
 import os
 import re
 import shutil
+import subprocess
 import tempfile
 import threading
 
@@ -161,3 +162,26 @@ def zone(mount, table):
     folder = mount.zone(table)
     os.mkdir(folder)
     return folder
+
+
+def mount_on_tmpfs(postgres, size):
+    """For a fixture: a mount whose state folder is a tmpfs of this size."""
+    if os.geteuid() != 0:
+        pytest.skip("only root can mount a tmpfs")
+    backend = Backend("external", dsn=new_database(postgres))
+    os.mkdir(backend.state_dir)
+    mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=" + size, "tmpfs",
+                              backend.state_dir], check=False, stderr=subprocess.PIPE)
+    if mounted.returncode:
+        pytest.skip("cannot mount a tmpfs: " + mounted.stderr.decode())
+    mount = Mount(backend).start()
+    yield mount
+    mount.teardown()
+    subprocess.run(["umount", "-l", backend.state_dir], check=True)
+    backend.destroy()
+
+
+def used(mount):
+    """Bytes of the disk that the state folder lies on."""
+    found = os.statvfs(mount.backend.state_dir)
+    return (found.f_blocks - found.f_bfree) * found.f_frsize
