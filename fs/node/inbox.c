@@ -616,6 +616,7 @@ move_saved(const Move *move, FsCall *call, GPtrArray *held, GError **error)
             call->cancellable, error))
         return FALSE;
     drop_target(move);
+    fs_failures_forgive(move->folder->context->failures, move->zone, move->new_path);
     fs_cache_forget_zone(cache, move->zone);
     fs_node_move(move->folder, move->name, move->new_folder, move->new_name);
     return commit_waiting(waiting, call, error);

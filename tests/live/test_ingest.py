@@ -251,6 +251,27 @@ def test_an_error_file_can_be_removed(mount, table, zone):
     assert not os.path.exists(os.path.join(zone, "bad.md.error"))
 
 
+def test_a_file_that_is_moved_to_a_refused_name_takes_the_reason_away(zone):
+    """Ingest, Refusals: <name>.error goes when a good file takes its name, by mv too."""
+    with pytest.raises(OSError):
+        files.write(os.path.join(zone, "a.txt"), b"\0")
+    files.write(os.path.join(zone, "good.txt"), b"good")
+    assert os.path.exists(os.path.join(zone, "a.txt.error"))
+    os.rename(os.path.join(zone, "good.txt"), os.path.join(zone, "a.txt"))
+    assert os.listdir(zone) == ["a.txt"]
+
+
+def test_a_name_of_another_kind_is_ingested_again_when_it_is_copied_again(mount, table, zone):
+    """Ingest, Atomic and repeatable: once mv gave it a name of another kind."""
+    files.write(os.path.join(zone, "a.bin"), b"words")
+    os.rename(os.path.join(zone, "a.bin"), os.path.join(zone, "a.txt"))
+    assert mount.ledger(table, "a.txt")["kind"] == "other"
+    files.write(os.path.join(zone, "a.txt"), b"words")
+    assert mount.ledger(table, "a.txt")["kind"] == "text"
+    assert mount.chunks(table, "a.txt") == files.expected_rows("words")
+    assert mount.n_rows(table) == 1
+
+
 @pytest.mark.parametrize("tool, script", [
     ("cp", 'cp "$1" "$2"'), ("mv", 'mv "$1" "$2"'), ("dd", 'dd if="$1" of="$2"/bad.txt'),
     ("tee", 'tee "$2"/bad.txt < "$1"'), ("cat", 'cat "$1" > "$2"/bad.txt'),

@@ -18,6 +18,10 @@ def is_temporary(path):
     return any(part.startswith(".") for part in parts) or parts[-1].endswith((".part", ".tmp", "~"))
 
 
+def kind_of(path):
+    return "text" if files.is_text(path) else "other"
+
+
 class File:
     """An inode. `data` is what a reader gets; `saved` what the rows have, or None."""
 
@@ -30,14 +34,20 @@ class File:
         self.saved_attributes = None
         self.kind = None        # what it was ingested as
         self.identity = None    # one object per file_id
+        self.is_late = False    # entered after its close has returned, by the release alone
 
     def is_acceptable(self, path):
         """A NUL character makes a file unreadable as text."""
         return not (files.is_text(path) and b"\0" in self.data)
 
+    def is_entered(self, path):
+        """Whether the rows are of these bytes already, as the kind that this name has."""
+        return self.identity is not None and self.saved == self.data and \
+            self.kind == kind_of(path)
+
     def save(self, path):
-        if self.saved != self.data or self.identity is None:
-            self.kind = "text" if files.is_text(path) else "other"
+        if not self.is_entered(path):
+            self.kind = kind_of(path)
             self.identity = object()
         self.saved = self.data
         self.saved_attributes = (self.mode, self.mtime)
@@ -141,6 +151,14 @@ class Model:
             raise Refused(errno.ENOTDIR)
         return parent, os.path.basename(path)
 
+    def late_files(self, path):
+        """What is at path, or below it, of which the server may know nothing yet."""
+        found = self.find(path)
+        files = [found] if isinstance(found, File) else []
+        if isinstance(found, Folder):
+            files = [file for _, file in self.files(path, found)]
+        return [file for file in files if file.is_late]
+
     def path_of(self, file):
         for zone, top in self.zones.items():
             if top:
@@ -175,8 +193,10 @@ class Model:
         file.save(below)
         self.reasons.discard(path)
 
-    def _commit(self, file, path):
+    def _commit(self, handle, path):
         """At the close: who is refused is what it was before."""
+        file = handle.file
+        file.is_late = not handle.is_dirty
         try:
             self._ingest(file, path)
         except Refused:
@@ -237,14 +257,25 @@ class Model:
         below = new.partition("/")[2]
         if isinstance(found, File) and found.is_unsaved and not is_temporary(below):
             self._ingest(found, new)
+            self._calm(found)
         del old_parent.children[old_name]
         new_parent.children[new_name] = found
+        if not is_temporary(below) or not isinstance(found, File) or not found.is_unsaved:
+            self.reasons.discard(new)
+            self.touched.add(new)
         if isinstance(found, Folder):
             for path, file in self.files(new, found):
                 old_path = old + path[len(new):]
                 if file.is_unsaved and is_temporary(old_path.partition("/")[2]) \
                         and not is_temporary(path.partition("/")[2]):
                     self._ingest(file, path)
+                    self._calm(file)
+
+    def _calm(self, file):
+        """Its bytes are rows now: who has it open has nothing new before the next write."""
+        for handle in self.handles.values():
+            if handle.file is file:
+                handle.is_dirty = False
 
     def _check_rename(self, old, new, found, target):
         if new.startswith(old + "/"):
@@ -340,7 +371,7 @@ class Model:
         handle = self.handles.pop(slot)
         path = self._is_due(handle)
         if path:
-            self._commit(handle.file, path)
+            self._commit(handle, path)
 
     # --- whole files ---
 
@@ -364,7 +395,7 @@ class Model:
             self._write(handle, *write)
         due = self._is_due(handle)
         if due:
-            self._commit(handle.file, due)
+            self._commit(handle, due)
 
     def do_truncate(self, path, size):
         found = self._resolve(path)
