@@ -10,7 +10,6 @@
 #include "fs/node/options.h"
 #include <string.h>
 
-#define ERROR_SUFFIX ".error"
 #define NAME_BYTES_MAX 255 /* NAME_MAX, linux/limits.h; FUSE itself would take 1024 */
 
 static LakeCatalog *
@@ -215,9 +214,10 @@ check_new_name(const char *name, const char *path, GError **error)
 static char *
 refused_path(const char *path)
 {
-    if (!g_str_has_suffix(path, ERROR_SUFFIX) || strlen(path) == strlen(ERROR_SUFFIX))
+    if (!g_str_has_suffix(path, FS_INBOX_ERROR_SUFFIX) ||
+        strlen(path) == strlen(FS_INBOX_ERROR_SUFFIX))
         return NULL;
-    return g_strndup(path, strlen(path) - strlen(ERROR_SUFFIX));
+    return g_strndup(path, strlen(path) - strlen(FS_INBOX_ERROR_SUFFIX));
 }
 
 static char *
@@ -288,7 +288,7 @@ static double
 folder_absence_seconds(const char *name)
 {
     /* A reason appears by a close of another file. */
-    return g_str_has_suffix(name, ERROR_SUFFIX) ? 0 : FS_CACHE_KERNEL_SECONDS;
+    return g_str_has_suffix(name, FS_INBOX_ERROR_SUFFIX) ? 0 : FS_CACHE_KERNEL_SECONDS;
 }
 
 static FsNode *
@@ -311,58 +311,6 @@ folder_listed_attributes(FsNode *child, const FsListed *listed, struct stat *ret
     fs_inbox_fill_status(
         child, &entry->attributes, entry->is_folder ? 0 : entry->size_bytes, ret_status);
     return TRUE;
-}
-
-/* What is not in the ledger: files being written, and reasons of refusals. */
-static void
-list_unsaved(
-    FsNode *folder, const char *zone, const char *path, GHashTable *seen, GPtrArray *listed)
-{
-    g_autoptr(GPtrArray) unsaved = fs_node_pinned_children(folder);
-    g_autoptr(GPtrArray) refused = fs_failures_refused(folder->context->failures, zone, path);
-
-    for (guint i = 0; i < unsaved->len; i++) {
-        g_autofree char *name = fs_node_dup_name(unsaved->pdata[i]);
-        if (g_hash_table_add(seen, g_strdup(name)))
-            g_ptr_array_add(listed, fs_listed_new(name, FALSE));
-    }
-    for (guint i = 0; i < refused->len; i++) {
-        g_autofree char *name = g_strconcat(refused->pdata[i], ERROR_SUFFIX, NULL);
-        if (g_hash_table_add(seen, g_strdup(name)))
-            g_ptr_array_add(listed, fs_listed_new(name, FALSE));
-    }
-}
-
-static GPtrArray *
-folder_list(
-    FsNode *folder, FsCall *call, const char *after, gboolean *ret_is_last, GError **error)
-{
-    g_autofree char *zone = NULL;
-    g_autofree char *path = NULL;
-    g_autoptr(GPtrArray) entries = NULL;
-    g_autoptr(GHashTable) seen = NULL;
-    GPtrArray *listed;
-
-    if (!locate_child(folder, NULL, &zone, &path, error))
-        return NULL;
-    entries = fs_cache_list_entries(
-        folder->context->cache, call, zone, path, after, ret_is_last, error);
-    if (!entries)
-        return NULL;
-    listed = g_ptr_array_new_with_free_func((GDestroyNotify)fs_listed_free);
-    seen = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, NULL);
-    for (guint i = 0; i < entries->len; i++) {
-        LakeLedgerEntry *entry = g_ptr_array_index(entries, i);
-        FsListed *item = fs_listed_new(entry->name, entry->is_folder);
-
-        item->entry = lake_ledger_entry_ref(entry);
-        g_hash_table_add(seen, g_strdup(entry->name));
-        g_ptr_array_add(listed, item);
-    }
-    /* With the last page: only then is it known which of them the ledger has not. */
-    if (*ret_is_last)
-        list_unsaved(folder, zone, path, seen, listed);
-    return listed;
 }
 
 static FsHandle *
@@ -782,7 +730,7 @@ const FsNodeClass fs_node_inbox_folder = {
     .absence_seconds = folder_absence_seconds,
     .lookup_listed = folder_lookup_listed,
     .listed_attributes = folder_listed_attributes,
-    .list = folder_list,
+    .list = fs_inbox_folder_list,
     .create = folder_create,
     .make_folder = folder_make_folder,
     .remove_file = folder_remove_file,

@@ -15,6 +15,15 @@
  * FALSE (NOT_FOUND) when the node was taken out of the tree. */
 gboolean fs_inbox_locate(FsNode *node, char **ret_zone, char **ret_path, GError **error);
 
+/* `<name>.error` beside a file says why it was refused. */
+#define FS_INBOX_ERROR_SUFFIX ".error"
+
+/* --- fs/node/inbox_list.c --- */
+
+/* As FsNodeClass.list: sorted by name (strcmp). */
+GPtrArray *fs_inbox_folder_list(
+    FsNode *folder, FsCall *call, const char *after, gboolean *ret_is_last, GError **error);
+
 /* --- fs/node/inbox_file.c --- */
 
 /* The node of a file by this name, made where it is new. New reference. */

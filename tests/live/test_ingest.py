@@ -261,6 +261,16 @@ def test_a_file_that_is_moved_to_a_refused_name_takes_the_reason_away(zone):
     assert os.listdir(zone) == ["a.txt"]
 
 
+def test_a_listing_never_misses_a_file_that_is_just_being_entered(zone):
+    """Ingest, When; Tenets: an empty file is entered by its release, after close has returned."""
+    for number in range(100):
+        name = f"{number}.txt"
+        os.close(os.open(os.path.join(zone, name), os.O_CREAT | os.O_EXCL | os.O_WRONLY))
+        for _ in range(3):
+            assert name in os.listdir(zone)
+        os.unlink(os.path.join(zone, name))
+
+
 def test_a_name_of_another_kind_is_ingested_again_when_it_is_copied_again(mount, table, zone):
     """Ingest, Atomic and repeatable: once mv gave it a name of another kind."""
     files.write(os.path.join(zone, "a.bin"), b"words")
