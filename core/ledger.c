@@ -5,9 +5,10 @@
 #include <string.h>
 #include <sys/stat.h>
 
+#define LATER_COLUMN "notes" /* which ledgers of the first version do not have */
 #define ENTRY_COLUMNS                                                                          \
     "path, kind, file_id, size_bytes, mtime_ns, mode, uid, gid, content_hash, n_rows,"         \
-    " encoding, settings, xattrs, notes"
+    " encoding, settings, xattrs, " LATER_COLUMN
 
 LakeLedgerEntry *
 lake_ledger_entry_new(const char *path)
@@ -161,6 +162,25 @@ is_missing_ledger(const GError *error)
     return has_sqlstate(error, "42P01");
 }
 
+/* A read-only mount may meet a ledger of an earlier version too, and does not widen it. */
+static LakeResult *
+run_reading(
+    LakeCatalog *catalog, LakeStatement *statement, GCancellable *cancellable, GError **error)
+{
+    g_autoptr(GError) failure = NULL;
+    LakeResult *result = run(catalog, statement, cancellable, &failure);
+    char *notes = strstr(statement->sql, LATER_COLUMN);
+
+    if (!result && has_sqlstate(failure, "42703") && notes) {
+        memcpy(notes, "NULL ", strlen(LATER_COLUMN)); /* as long as the name */
+        g_clear_error(&failure);
+        result = run(catalog, statement, cancellable, &failure);
+    }
+    if (!result)
+        g_propagate_error(error, g_steal_pointer(&failure));
+    return result;
+}
+
 /* An entry with rows counts only while its table is there: others may have dropped it by SQL.
  */
 #define HAS_ITS_TABLE                                                                          \
@@ -186,7 +206,7 @@ lake_ledger_list(LakeCatalog *catalog, const char *table, const char *folder, co
     lake_statement_add_int64(statement, limit);
     statement->is_prepared = TRUE;
     statement->is_repeatable = TRUE;
-    g_autoptr(LakeResult) result = run(catalog, statement, cancellable, &failure);
+    g_autoptr(LakeResult) result = run_reading(catalog, statement, cancellable, &failure);
     if (!result && is_missing_ledger(failure))
         return g_ptr_array_new_with_free_func((GDestroyNotify)lake_ledger_entry_unref);
     if (!result) {
@@ -219,7 +239,7 @@ lake_ledger_find(LakeCatalog *catalog, const char *table, const char *path,
         " FROM %s WHERE table_name = $1 AND folder = $2 AND name = $3" HAS_ITS_TABLE,
         lake_catalog_ledger(catalog));
     statement->is_repeatable = TRUE;
-    g_autoptr(LakeResult) result = run(catalog, statement, cancellable, &failure);
+    g_autoptr(LakeResult) result = run_reading(catalog, statement, cancellable, &failure);
 
     if (!result && !is_missing_ledger(failure)) {
         g_propagate_prefixed_error(

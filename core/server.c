@@ -24,9 +24,10 @@ struct LakeServer {
     char *folder;
     char *server_bin_dir;
     gint64 limit_us;
-    int users_fd;   /* holds the shared lock; -1 before */
-    GMutex lock;    /* guards binaries, and keeps our threads from starting it twice */
-    char *binaries; /* NULL until something must be run */
+    gboolean may_create; /* a cluster, where there is none */
+    int users_fd;        /* holds the shared lock; -1 before */
+    GMutex lock;         /* guards binaries, and keeps our threads from starting it twice */
+    char *binaries;      /* NULL until something must be run */
 };
 
 static LakeServer *
@@ -40,6 +41,7 @@ new_server(const LakeConfig *config, GError **error)
     server->state_dir = g_canonicalize_filename(config->state_dir, NULL);
     server->folder = g_build_filename(server->state_dir, "server", NULL);
     server->server_bin_dir = g_strdup(config->server_bin_dir);
+    server->may_create = !config->read_only;
     server->limit_us = config->connect_timeout_ms * 1000 * LIMIT_FACTOR;
     server->users_fd = -1;
     server->user = g_steal_pointer(&user);
@@ -247,12 +249,27 @@ count_in(LakeServer *server, GError **error)
 }
 
 static gboolean
+check_cluster(LakeServer *server, GCancellable *cancellable, GError **error)
+{
+    if (lake_server_cluster_major(server->cluster) != 0)
+        return TRUE;
+    if (server->may_create)
+        return find_binaries(server, cancellable, error);
+
+    lake_error_set(error, LAKE_ERROR_CLASS_WORKSPACE, LAKE_ERROR_NOT_FOUND,
+        "%s has no private server yet, and read-only none is made", server->state_dir);
+    if (error)
+        lake_error_hint(*error, "Mount it once without ro, or name another folder with "
+                                "state_dir or a server with dsn.");
+    return FALSE;
+}
+
+static gboolean
 join(LakeServer *server, GCancellable *cancellable, GError **error)
 {
     /* Before anything is made, so that a machine without PostgreSQL keeps nothing of us. */
     if (!check_owner(server, error) || !check_way(server, error) ||
-        (lake_server_cluster_major(server->cluster) == 0 &&
-            !find_binaries(server, cancellable, error)))
+        !check_cluster(server, cancellable, error))
         return FALSE;
 
     if (!make_state_folder(server, error) ||
@@ -262,7 +279,8 @@ join(LakeServer *server, GCancellable *cancellable, GError **error)
     int change_fd = lock_change(server, cancellable, error);
     if (change_fd < 0)
         return FALSE;
-    gboolean is_good = bring_up(server, TRUE, cancellable, error) && count_in(server, error);
+    gboolean is_good =
+        bring_up(server, server->may_create, cancellable, error) && count_in(server, error);
     close(change_fd);
     return is_good;
 }

@@ -66,7 +66,7 @@ make_folders(LakeWorkspace *workspace, GError **error)
     workspace->queries_dir = g_build_filename(config->state_dir, "queries", name, NULL);
     return make_folder(config->state_dir, error) && check_owner(config->state_dir, error) &&
            make_folder(workspace->spool_dir, error) &&
-           make_folder(workspace->queries_dir, error);
+           (config->read_only || make_folder(workspace->queries_dir, error));
 }
 
 static LakeTransport *

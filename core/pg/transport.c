@@ -7,6 +7,7 @@
 typedef struct {
     LakeTransport base;
     LakePgPool *pool;
+    gboolean is_read_only; /* nothing may be changed, whatever a statement does */
 } PgTransport;
 
 typedef struct {
@@ -20,6 +21,12 @@ static LakePgPool *
 pool_of(LakeTransport *transport)
 {
     return ((PgTransport *)transport)->pool;
+}
+
+static gboolean
+is_read_only(LakeTransport *transport)
+{
+    return ((PgTransport *)transport)->is_read_only;
 }
 
 static LakePgConnection *
@@ -40,12 +47,31 @@ transport_free(LakeTransport *transport)
 #define TRIES_MAX 4
 #define TRY_US (G_TIME_SPAN_SECOND / 2)
 
+/* A count reads views, which may call anything, and a READ ONLY transaction of servers before
+ * 16 lets large objects be made: so it is undone as well. Prepared statements of the session
+ * stay.
+ */
+static LakeResult *
+run_undone(LakePgConnection *connection, LakeStatement *statement, GCancellable *cancellable,
+    GError **error)
+{
+    if (!lake_pg_connection_command(connection, "BEGIN READ ONLY", cancellable, error))
+        return NULL;
+
+    LakeResult *result = lake_pg_run(connection, statement, cancellable, error);
+    if (!connection->is_spent)
+        (void)lake_pg_connection_command(
+            connection, "ROLLBACK; SELECT pg_advisory_unlock_all()", NULL, NULL);
+    return result;
+}
+
 static LakeResult *
 transport_run(LakeTransport *transport, LakeTransportUse use, LakeStatement *statement,
     GCancellable *cancellable, GError **error)
 {
     LakePgPool *pool = pool_of(transport);
     gint64 started_us = g_get_monotonic_time();
+    gboolean is_undone = is_read_only(transport) && use == LAKE_TRANSPORT_BULK;
 
     for (int try = 1;; try++) {
         g_autoptr(GError) failure = NULL;
@@ -53,7 +79,8 @@ transport_run(LakeTransport *transport, LakeTransportUse use, LakeStatement *sta
         if (!connection)
             return NULL;
 
-        LakeResult *result = lake_pg_run(connection, statement, cancellable, &failure);
+        LakeResult *result = (is_undone ? run_undone : lake_pg_run)(
+            connection, statement, cancellable, &failure);
         lake_pg_pool_give_back(pool, use, connection);
         if (result)
             return result;
@@ -166,7 +193,8 @@ transport_stream(LakeTransport *transport, LakeStatement *statement,
     if (!connection)
         return FALSE;
 
-    gboolean is_good = (options->is_read_only ? stream_reading : stream_changing)(
+    gboolean is_reading = options->is_read_only || is_read_only(transport);
+    gboolean is_good = (is_reading ? stream_reading : stream_changing)(
         connection, statement, options, sink, user_data, ret_n_affected, cancellable, error);
     lake_pg_pool_give_back(pool, LAKE_TRANSPORT_BULK, connection);
     return is_good;
@@ -237,7 +265,8 @@ transport_begin(
     LakePgConnection *connection = lake_pg_pool_borrow(pool, use, cancellable, error);
     if (!connection)
         return NULL;
-    if (!lake_pg_connection_command(connection, "BEGIN", cancellable, error)) {
+    const char *begin = is_read_only(transport) ? "BEGIN READ ONLY" : "BEGIN";
+    if (!lake_pg_connection_command(connection, begin, cancellable, error)) {
         lake_pg_pool_give_back(pool, use, connection);
         return NULL;
     }
@@ -273,5 +302,6 @@ lake_pg_transport_new(const LakePgOptions *options)
     transport->base.class = &pg_transport_class;
     transport->base.name = options->is_embedded ? "embedded" : "postgresql";
     transport->pool = lake_pg_pool_new(options);
+    transport->is_read_only = options->read_only;
     return &transport->base;
 }
