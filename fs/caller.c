@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "fs/caller.h"
 
+#include "core/error.h"
 #include <fcntl.h>
 #include <signal.h>
 #include <stdio.h>
@@ -105,4 +106,16 @@ fs_caller_process_of(gint32 pid)
         return pid;
     line = strstr(status, "\nTgid:");
     return line ? (gint32)g_ascii_strtoll(line + strlen("\nTgid:"), NULL, 10) : pid;
+}
+
+gboolean
+fs_caller_may_name_local_paths(guint32 uid, guint32 owner, const char *what, GError **error)
+{
+    if (uid == owner)
+        return TRUE;
+    lake_error_set(error, LAKE_ERROR_CLASS_INGEST, LAKE_ERROR_NO_ACCESS,
+        "%s: files outside of the mount are read for its owner (uid %u) alone, and this is "
+        "uid %u",
+        what, owner, uid);
+    return FALSE;
 }

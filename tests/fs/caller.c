@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "fs/caller.h"
 
+#include "core/error.h"
+
 #include <signal.h>
 #include <string.h>
 #include <sys/syscall.h>
@@ -175,6 +177,26 @@ test_has_open(void)
     (void)unlink(path);
 }
 
+static void
+test_local_paths(void)
+{
+    static const guint32 others[] = {0, 1001, G_MAXUINT32};
+    g_autoptr(GError) none = NULL;
+
+    g_assert_true(fs_caller_may_name_local_paths(0, 0, "coco_panoptic", &none));
+    g_assert_true(fs_caller_may_name_local_paths(1000, 1000, "coco_panoptic", &none));
+    g_assert_no_error(none);
+    for (gsize i = 0; i < G_N_ELEMENTS(others); i++) {
+        g_autoptr(GError) error = NULL;
+
+        g_assert_false(
+            fs_caller_may_name_local_paths(others[i], 1000, "coco_panoptic", &error));
+        g_assert_error(error, LAKE_ERROR, LAKE_ERROR_NO_ACCESS);
+        g_assert_nonnull(strstr(error->message, "coco_panoptic"));
+        g_assert_nonnull(strstr(error->message, "1000"));
+    }
+}
+
 int
 main(int argc, char **argv)
 {
@@ -186,6 +208,8 @@ main(int argc, char **argv)
     g_test_add_func("/fs/caller/one-that-cannot-be-seen-counts-as-stopped", test_unseen);
     g_test_add_func("/fs/caller/a-signal-to-stop-that-waits-is-seen", test_stopped);
     g_test_add_func("/fs/caller/another-signal-is-no-stop", test_harmless);
+    g_test_add_func(
+        "/fs/caller/local-paths-are-for-the-owner-of-the-mount-alone", test_local_paths);
     g_test_add_func("/fs/caller/a-thread-belongs-to-its-process", test_process);
     return g_test_run();
 }
