@@ -52,6 +52,10 @@ static const LakeConfigSetting settings[] = {
         FIELD(pdf_max_pages)},
     {"segment_seconds", LAKE_CONFIG_COUNT, NULL, "10", "N", "length of a video segment",
         FIELD(segment_seconds)},
+    {"umask", LAKE_CONFIG_MODE, NULL, "022", "MODE",
+        "rights that others and the group do not get", FIELD(umask)},
+    {"gid", LAKE_CONFIG_COUNT, NULL, NULL, "GID", "group of all but ingested files",
+        FIELD(gid)},
     {"ro", LAKE_CONFIG_FLAG, NULL, NULL, NULL, "change nothing", FIELD(read_only)},
     {"no_drop", LAKE_CONFIG_FLAG, NULL, NULL, NULL, "refuse rmdir of a table", FIELD(no_drop)},
     {"no_xattrs", LAKE_CONFIG_FLAG, NULL, NULL, NULL, "keep no user.* attributes; faster ls -l",
@@ -91,6 +95,7 @@ lake_config_new(void)
             g_assert(is_good);
         }
 
+    config->gid = -1;
     if (geteuid() == 0)
         config->state_dir = g_strdup(SYSTEM_STATE_DIR);
     else
@@ -214,6 +219,22 @@ set_number(LakeConfig *config, const LakeConfigSetting *setting, const char *val
 }
 
 static gboolean
+set_mode(
+    LakeConfig *config, const LakeConfigSetting *setting, const char *value, GError **error)
+{
+    gsize n_digits = strspn(value, "01234567");
+    guint64 mode = g_ascii_strtoull(value, NULL, 8);
+
+    if (n_digits > 0 && n_digits <= 4 && !value[n_digits] && mode <= 0777) {
+        G_STRUCT_MEMBER(gint64, config, setting->offset) = (gint64)mode;
+        return TRUE;
+    }
+    lake_error_set(error, LAKE_ERROR_CLASS_GENERAL, LAKE_ERROR_BAD_INPUT,
+        "%s: '%.64s' is not octal, such as 022 or 0007", setting->name, value);
+    return FALSE;
+}
+
+static gboolean
 set_value(
     LakeConfig *config, const LakeConfigSetting *setting, const char *value, GError **error)
 {
@@ -239,6 +260,8 @@ set_value(
     case LAKE_CONFIG_SIZE:
         return set_number(config, setting, value, size_units,
             "a size such as 4096, 64KiB, 10MiB or 4GiB", error);
+    case LAKE_CONFIG_MODE:
+        return set_mode(config, setting, value, error);
     }
     g_assert_not_reached();
 }
@@ -425,6 +448,7 @@ lake_config_finish(LakeConfig *config, GError **error)
         !check_range("pdf_dpi", config->pdf_dpi, LAKE_CONFIG_PDF_DPI_MIN,
             LAKE_CONFIG_PDF_DPI_MAX, error) ||
         !check_range("pdf_max_pages", config->pdf_max_pages, 1, G_MAXINT32, error) ||
+        !check_range("gid", config->gid, -1, G_MAXUINT32 - 1, error) ||
         !check_range("segment_seconds", config->segment_seconds, 1, G_MAXINT32, error))
         return FALSE;
     if (config->chunk_overlap >= config->chunk_size) {

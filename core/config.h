@@ -33,6 +33,8 @@ typedef struct {
     gint64 pdf_dpi;
     gint64 pdf_max_pages;
     gint64 segment_seconds; /* of video */
+    gint64 umask;           /* permissions that nobody has, but on ingested files */
+    gint64 gid;             /* group of what is not ingested; -1: that of the process */
     gboolean read_only;
     gboolean no_drop;   /* rmdir of a table is refused */
     gboolean no_xattrs; /* the kernel is told that there are none, and stops asking */
@@ -44,6 +46,7 @@ typedef enum {
     LAKE_CONFIG_COUNT,    /* 1, 2 … */
     LAKE_CONFIG_DURATION, /* seconds, or 500ms, 30s, 5min, 1h; kept in milliseconds */
     LAKE_CONFIG_SIZE,     /* bytes, or 64KiB, 10MiB, 4GiB */
+    LAKE_CONFIG_MODE,     /* permissions, octal: 022, 0007 */
 } LakeConfigType;
 
 /* One setting. Its name is the key of the configuration file, the name after -o, and, with '-'

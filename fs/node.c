@@ -20,6 +20,7 @@ fs_node_now_ns(void)
 FsContext *
 fs_context_new(LakeWorkspace *workspace)
 {
+    const LakeConfig *config = lake_workspace_config(workspace);
     FsContext *context = g_new0(FsContext, 1);
 
     context->workspace = workspace;
@@ -27,7 +28,8 @@ fs_context_new(LakeWorkspace *workspace)
     context->failures = fs_failures_new();
     context->metrics = fs_metrics_new();
     context->uid = geteuid();
-    context->gid = getegid();
+    context->gid = config->gid < 0 ? getegid() : (guint32)config->gid;
+    context->umask = (guint32)config->umask;
     context->started_ns = fs_node_now_ns();
     context->next_inode = 1;
     context->ingest_times = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, g_free);
@@ -405,6 +407,21 @@ fs_node_set_mtime(struct stat *status, gint64 mtime_ns)
     status->st_atim = status->st_mtim;
 }
 
+guint32
+fs_node_mode(FsNode *node, guint32 mode)
+{
+    return mode & ~node->context->umask;
+}
+
+guint32
+fs_node_private_mode(FsNode *node, guint32 mode)
+{
+    guint32 writers = fs_node_mode(node, 0222);
+
+    /* Each who may write may read and search as well. */
+    return fs_node_mode(node, mode) & (writers | writers << 1 | writers >> 1);
+}
+
 void
 fs_node_fill_status(FsNode *node, struct stat *ret_status)
 {
@@ -413,7 +430,8 @@ fs_node_fill_status(FsNode *node, struct stat *ret_status)
         .st_uid = node->context->uid,
         .st_gid = node->context->gid,
         .st_nlink = node->class->is_folder ? 2 : 1,
-        .st_mode = node->class->is_folder ? S_IFDIR | 0755 : S_IFREG | 0644,
+        .st_mode = node->class->is_folder ? S_IFDIR | fs_node_mode(node, 0777)
+                                          : S_IFREG | fs_node_mode(node, 0666),
         .st_blksize = BLOCK_BYTES,
     };
     fs_node_set_mtime(ret_status, node->context->started_ns);

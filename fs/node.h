@@ -37,6 +37,7 @@ struct FsContext {
     struct FsFailures *failures;
     struct FsMetrics *metrics;
     guint32 uid, gid;  /* who mounted */
+    guint32 umask;     /* permissions that nobody has but on ingested files */
     gint64 started_ns; /* UNIX epoch */
     GMutex tree_lock;
     guint64 next_inode; /* tree_lock */
@@ -208,7 +209,13 @@ FsNode *fs_node_dup_ancestor(FsNode *node, const FsNodeClass *class);
 void fs_node_fill_status(FsNode *node, struct stat *ret_status);
 void fs_node_set_size(struct stat *status, gint64 size_bytes);
 void fs_node_set_mtime(struct stat *status, gint64 mtime_ns);
-/* A folder's attributes: 0755, of who mounted. Fits FsNodeClass.attributes. */
+/* Permissions as far as the mount's umask leaves them. */
+guint32 fs_node_mode(FsNode *node, guint32 mode);
+/* Of those alone who may also write queries here: for what shows other users' doings, and for
+ * SQL of the caller's own. */
+guint32 fs_node_private_mode(FsNode *node, guint32 mode);
+/* A folder's attributes: 0755, unless the umask says otherwise, of who mounted. Fits
+ * FsNodeClass.attributes. */
 gboolean
 fs_node_folder_attributes(FsNode *node, FsCall *call, struct stat *ret_status, GError **error);
 

@@ -222,7 +222,7 @@ result_attributes(FsNode *node, FsCall *call, struct stat *ret_status, GError **
     size_bytes = MAX(node->result_size, 0);
     g_mutex_unlock(&node->context->tree_lock);
     fs_node_fill_status(node, ret_status);
-    ret_status->st_mode = S_IFREG | 0444;
+    ret_status->st_mode = S_IFREG | fs_node_mode(node, 0444);
     fs_node_set_size(ret_status, size_bytes);
     return TRUE;
 }
@@ -328,7 +328,8 @@ static gboolean
 folder_attributes(FsNode *node, FsCall *call, struct stat *ret_status, GError **error)
 {
     fs_node_fill_status(node, ret_status);
-    ret_status->st_mode = S_IFDIR | 0555;
+    /* Its names are SQL, which runs with the rights that the mount has on the server. */
+    ret_status->st_mode = S_IFDIR | fs_node_private_mode(node, 0555);
     return TRUE;
 }
 

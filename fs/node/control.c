@@ -136,21 +136,28 @@ static const struct {
     const char *name;
     FsDocumentRender render;
     gboolean waits;
+    gboolean is_private;
 } documents[] = {
-    {"README", render_readme, FALSE},
-    {"errors.jsonl", render_errors, FALSE},
-    {"ingest.jsonl", render_ingests, FALSE},
-    {"metrics", render_metrics, FALSE},
-    {"status.json", render_status, FALSE},
-    {"wait", render_wait, TRUE},
+    {"README", render_readme, FALSE, FALSE},
+    {"errors.jsonl", render_errors, FALSE, TRUE},
+    {"ingest.jsonl", render_ingests, FALSE, TRUE},
+    {"metrics", render_metrics, FALSE, TRUE},
+    {"status.json", render_status, FALSE, FALSE},
+    {"wait", render_wait, TRUE, TRUE},
 };
 
 static FsNode *
 control_lookup(FsNode *folder, FsCall *call, const char *name, GError **error)
 {
-    for (gsize i = 0; i < G_N_ELEMENTS(documents); i++)
-        if (strcmp(name, documents[i].name) == 0)
-            return fs_document_child(folder, name, documents[i].render, documents[i].waits);
+    for (gsize i = 0; i < G_N_ELEMENTS(documents); i++) {
+        if (strcmp(name, documents[i].name) != 0)
+            continue;
+        FsNode *document =
+            fs_document_child(folder, name, documents[i].render, documents[i].waits);
+        if (documents[i].is_private)
+            fs_document_make_private(document);
+        return document;
+    }
     return NULL;
 }
 

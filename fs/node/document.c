@@ -18,6 +18,7 @@ typedef struct {
     gint64 size_bytes;
     gint64 rendered_at_us; /* 0: never */
     gint64 took_us;
+    gboolean is_private;
 } Document;
 
 static void
@@ -68,7 +69,11 @@ document_attributes(FsNode *node, FsCall *call, struct stat *ret_status, GError 
         size_bytes = (gint64)strlen(text);
     }
     fs_node_fill_status(node, ret_status);
-    ret_status->st_mode = S_IFREG | 0444;
+    g_mutex_lock(&document->lock);
+    gboolean is_private = document->is_private;
+    g_mutex_unlock(&document->lock);
+    ret_status->st_mode =
+        S_IFREG | (is_private ? fs_node_private_mode : fs_node_mode)(node, 0444);
     fs_node_set_size(ret_status, size_bytes);
     fs_node_set_mtime(ret_status, fs_node_now_ns());
     return TRUE;
@@ -124,4 +129,13 @@ fs_document_child(
     document->size_bytes = MAX(last_size, 0);
     g_mutex_init(&document->lock);
     return fs_node_adopt(folder, name, made);
+}
+
+void
+fs_document_make_private(FsNode *node)
+{
+    Document *document = (Document *)node;
+    g_autoptr(GMutexLocker) locker = g_mutex_locker_new(&document->lock);
+
+    document->is_private = TRUE;
 }

@@ -16,3 +16,5 @@ typedef char *(*FsDocumentRender)(FsNode *document, FsCall *call, GError **error
  * made for a mere stat: its size is then that of its last text. */
 FsNode *
 fs_document_child(FsNode *folder, const char *name, FsDocumentRender render, gboolean waits);
+/* Only those may read it who may write queries: it shows what all users of the mount do. */
+void fs_document_make_private(FsNode *document);

@@ -600,7 +600,11 @@ query_attributes(FsNode *node, FsCall *call, struct stat *ret_status, GError **e
     size_bytes = MAX(node->result_size, 0);
     g_mutex_unlock(&node->context->tree_lock);
     fs_node_fill_status(node, ret_status);
-    ret_status->st_mode = S_IFREG | (form == FORM_SQL ? 0644 : 0444);
+    /* A statement may hold what its result does not show. */
+    if (form == FORM_TEXT)
+        ret_status->st_mode = S_IFREG | fs_node_private_mode(node, 0444);
+    else if (form != FORM_SQL)
+        ret_status->st_mode = S_IFREG | fs_node_mode(node, 0444);
     fs_node_set_size(ret_status, size_bytes);
     return TRUE;
 }

@@ -101,7 +101,7 @@ value_attributes(FsNode *node, FsCall *call, struct stat *ret_status, GError **e
     Value *value = (Value *)node;
 
     fs_node_fill_status(node, ret_status);
-    ret_status->st_mode = S_IFREG | 0444;
+    ret_status->st_mode = S_IFREG | fs_node_mode(node, 0444);
     g_mutex_lock(&value->lock);
     fs_node_set_size(ret_status, value->size_bytes);
     g_mutex_unlock(&value->lock);

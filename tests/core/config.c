@@ -65,6 +65,8 @@ test_defaults(void)
     g_assert_cmpint(config->drain_timeout_ms, ==, 30000);
     g_assert_cmpint(config->chunk_size, ==, 1000);
     g_assert_cmpint(config->chunk_overlap, ==, 200);
+    g_assert_cmpint(config->umask, ==, 022);
+    g_assert_cmpint(config->gid, ==, -1);
     g_assert_false(config->read_only);
     g_assert_false(config->no_drop);
 }
@@ -140,6 +142,32 @@ test_bad_values_are_refused(void)
         g_assert_error(error, LAKE_ERROR, LAKE_ERROR_BAD_INPUT);
         g_assert_cmpint(config->max_result_bytes, ==, G_GINT64_CONSTANT(4294967296));
     }
+}
+
+static void
+test_modes(void)
+{
+    static const struct {
+        const char *value;
+        gint64 expected;
+    } good[] = {{"0", 0}, {"22", 022}, {"022", 022}, {"0007", 07}, {"777", 0777}};
+    static const char *const bad[] = {"", "8", "0x12", "1000", "07770", "-22", "u=rwx", "22 "};
+    g_autoptr(LakeConfig) config = lake_config_new();
+
+    for (gsize i = 0; i < G_N_ELEMENTS(good); i++) {
+        g_assert_true(lake_config_set(config, "umask", good[i].value, NULL));
+        g_assert_cmpint(config->umask, ==, good[i].expected);
+    }
+    for (gsize i = 0; i < G_N_ELEMENTS(bad); i++) {
+        g_autoptr(GError) error = NULL;
+        g_assert_false(lake_config_set(config, "umask", bad[i], &error));
+        g_assert_error(error, LAKE_ERROR, LAKE_ERROR_BAD_INPUT);
+        g_assert_nonnull(strstr(error->message, "octal"));
+    }
+    g_assert_true(lake_config_set(config, "gid", "0", NULL));
+    g_assert_cmpint(config->gid, ==, 0);
+    g_assert_true(lake_config_set(config, "gid", "4294967295", NULL));
+    g_assert_false(lake_config_finish(config, NULL));
 }
 
 static void
@@ -325,6 +353,7 @@ main(int argc, char **argv)
         "/core/config/every-setting-has-its-own-field", test_every_setting_has_its_own_field);
     g_test_add_func("/core/config/times-and-sizes-take-units", test_units);
     g_test_add_func("/core/config/bad-values-are-refused", test_bad_values_are_refused);
+    g_test_add_func("/core/config/modes-are-octal", test_modes);
     g_test_add_func("/core/config/flags-need-no-value", test_flags);
     g_test_add_func("/core/config/unknown-names-the-nearest", test_unknown_names_the_nearest);
     g_test_add_func("/core/config/nearest-is-near-or-nothing", test_nearest);

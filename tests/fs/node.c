@@ -42,7 +42,8 @@ static void
 set_up(Fixture *fixture, gconstpointer user_data)
 {
     g_atomic_int_set(&n_freed, 0);
-    fixture->context = (FsContext){.next_inode = 1, .uid = 12, .gid = 34, .started_ns = 5};
+    fixture->context =
+        (FsContext){.next_inode = 1, .uid = 12, .gid = 34, .umask = 022, .started_ns = 5};
     fixture->context.ingest_times =
         g_hash_table_new_full(g_str_hash, g_str_equal, g_free, g_free);
     g_mutex_init(&fixture->context.tree_lock);
@@ -348,6 +349,30 @@ test_idle(Fixture *fixture, gconstpointer user_data)
 }
 
 static void
+test_modes(Fixture *fixture, gconstpointer user_data)
+{
+    static const struct {
+        guint32 umask, file, folder, secret, builder;
+    } cases[] = {
+        {022, 0444, 0755, 0400, 0500},
+        {002, 0444, 0775, 0440, 0550},
+        {027, 0440, 0750, 0400, 0500},
+        {007, 0440, 0770, 0440, 0550},
+        {077, 0400, 0700, 0400, 0500},
+        {000, 0444, 0777, 0444, 0555},
+        {0222, 0444, 0555, 0, 0},
+    };
+
+    for (gsize i = 0; i < G_N_ELEMENTS(cases); i++) {
+        fixture->context.umask = cases[i].umask;
+        g_assert_cmpuint(fs_node_mode(fixture->root, 0444), ==, cases[i].file);
+        g_assert_cmpuint(fs_node_mode(fixture->root, 0777), ==, cases[i].folder);
+        g_assert_cmpuint(fs_node_private_mode(fixture->root, 0444), ==, cases[i].secret);
+        g_assert_cmpuint(fs_node_private_mode(fixture->root, 0555), ==, cases[i].builder);
+    }
+}
+
+static void
 test_status(Fixture *fixture, gconstpointer user_data)
 {
     g_autoptr(FsNode) file = adopt(fixture, fixture->root, "a", &file_class);
@@ -507,6 +532,7 @@ main(int argc, char **argv)
     ADD("one-reader-has-the-page-cache", test_one_cache);
     ADD("a-cached-result-gives-up-its-place", test_idle);
     ADD("attributes-are-those-of-who-mounted", test_status);
+    ADD("what-is-private-is-for-those-who-may-write", test_modes);
     ADD("the-last-ingest-of-a-table-has-a-time", test_ingest_time);
     ADD("a-call-on-the-loop-never-blocks", test_may_block);
     ADD("any-thread-may-change-the-tree", test_threads);
