@@ -202,7 +202,7 @@ fs_adapter_op_write(fuse_req_t fuse, fuse_ino_t number, const char *data, size_t
 {
     FsHandle *handle = fs_adapter_handle(file);
     FsMetrics *metrics = fs_adapter_of(fuse)->context->metrics;
-    FsCall call = {.pid = fuse_req_ctx(fuse)->pid};
+    FsCall call = {.uid = fuse_req_ctx(fuse)->uid, .pid = fuse_req_ctx(fuse)->pid};
     gint64 begun_us = g_get_monotonic_time();
     g_autoptr(GError) error = NULL;
 

@@ -51,17 +51,6 @@ folder_child(FsNode *folder, const char *name)
     return fs_node_adopt(folder, name, fs_node_new(&fs_node_inbox_folder, folder->context));
 }
 
-static LakeFileAttributes
-folder_attributes_for(FsCall *call, guint32 mode)
-{
-    return (LakeFileAttributes){
-        .mode = S_IFDIR | (mode & 07777),
-        .uid = call->uid,
-        .gid = call->gid,
-        .mtime_ns = fs_node_now_ns(),
-    };
-}
-
 /* --- ingest/ --- */
 
 static FsNode *
@@ -114,7 +103,7 @@ static FsNode *
 inbox_make_folder(FsNode *inbox, FsCall *call, const char *name, guint32 mode, GError **error)
 {
     g_autofree char *zone = fs_name_to_table(name, error);
-    LakeFileAttributes attributes = folder_attributes_for(call, mode);
+    LakeFileAttributes attributes = fs_inbox_new_attributes(call, S_IFDIR | mode, NULL);
     FsCacheTable *found = NULL;
     gboolean exists;
 
@@ -313,20 +302,64 @@ folder_listed_attributes(FsNode *child, const FsListed *listed, struct stat *ret
     return TRUE;
 }
 
+static LakeLedgerEntry *
+find_folder_entry(FsNode *node, FsCall *call, char **ret_zone, GError **error)
+{
+    g_autofree char *path = NULL;
+    LakeLedgerEntry *entry = NULL;
+
+    if (!fs_inbox_locate(node, ret_zone, &path, error) ||
+        !fs_cache_find_entry(node->context->cache, call, *ret_zone, path, &entry, error))
+        return NULL;
+    if (!entry && *path) {
+        lake_error_set(error, LAKE_ERROR_CLASS_INGEST, LAKE_ERROR_NOT_FOUND,
+            "ingest/%s/%s was removed", *ret_zone, path);
+        return NULL;
+    }
+    if (!entry) {
+        /* A table's drop zone that nobody set anything on. */
+        entry = lake_ledger_entry_new("");
+        entry->is_folder = TRUE;
+        entry->attributes = (LakeFileAttributes){
+            .mode = S_IFDIR | fs_node_mode(node, 0777),
+            .uid = node->context->uid,
+            .gid = node->context->gid,
+            .mtime_ns = node->context->started_ns,
+        };
+    }
+    return entry;
+}
+
+/* Of what call makes in folder. */
+static gboolean
+new_attributes(FsNode *folder, FsCall *call, guint32 mode, LakeFileAttributes *ret_attributes,
+    GError **error)
+{
+    g_autofree char *zone = NULL;
+    g_autoptr(LakeLedgerEntry) entry = find_folder_entry(folder, call, &zone, error);
+
+    if (entry)
+        *ret_attributes = fs_inbox_new_attributes(call, mode, &entry->attributes);
+    return entry != NULL;
+}
+
 static FsHandle *
 folder_create(
     FsNode *folder, FsCall *call, const char *name, guint32 mode, int flags, GError **error)
 {
     g_autofree char *zone = NULL;
     g_autofree char *path = NULL;
+    LakeFileAttributes attributes;
     g_autoptr(FsNode) file = NULL;
 
-    if (!locate_child(folder, name, &zone, &path, error) || !check_new_name(name, path, error))
+    if (!locate_child(folder, name, &zone, &path, error) ||
+        !check_new_name(name, path, error) ||
+        !new_attributes(folder, call, S_IFREG | mode, &attributes, error))
         return NULL;
     if (fs_options_is_path(name) || fs_options_is_effective_path(path))
-        return fs_options_create(folder, call, path, mode, flags, error);
+        return fs_options_create(folder, call, path, &attributes, flags, error);
     file = fs_inbox_file_child(folder, name);
-    return fs_inbox_file_create(file, call, mode, flags);
+    return fs_inbox_file_create(file, call, &attributes, flags);
 }
 
 static FsNode *
@@ -334,10 +367,11 @@ folder_make_folder(FsNode *folder, FsCall *call, const char *name, guint32 mode,
 {
     g_autofree char *zone = NULL;
     g_autofree char *path = NULL;
-    LakeFileAttributes attributes = folder_attributes_for(call, mode);
+    LakeFileAttributes attributes;
 
     if (!locate_child(folder, name, &zone, &path, error) ||
         !check_new_name(name, path, error) ||
+        !new_attributes(folder, call, S_IFDIR | mode, &attributes, error) ||
         !lake_ledger_add_folder(
             catalog_of(folder), zone, path, &attributes, call->cancellable, error))
         return NULL;
@@ -629,34 +663,6 @@ folder_rename(FsNode *folder, FsCall *call, const char *name, FsNode *new_folder
 }
 
 /* --- attributes --- */
-
-static LakeLedgerEntry *
-find_folder_entry(FsNode *node, FsCall *call, char **ret_zone, GError **error)
-{
-    g_autofree char *path = NULL;
-    LakeLedgerEntry *entry = NULL;
-
-    if (!fs_inbox_locate(node, ret_zone, &path, error) ||
-        !fs_cache_find_entry(node->context->cache, call, *ret_zone, path, &entry, error))
-        return NULL;
-    if (!entry && *path) {
-        lake_error_set(error, LAKE_ERROR_CLASS_INGEST, LAKE_ERROR_NOT_FOUND,
-            "ingest/%s/%s was removed", *ret_zone, path);
-        return NULL;
-    }
-    if (!entry) {
-        /* A table's drop zone that nobody set anything on. */
-        entry = lake_ledger_entry_new("");
-        entry->is_folder = TRUE;
-        entry->attributes = (LakeFileAttributes){
-            .mode = S_IFDIR | 0755,
-            .uid = node->context->uid,
-            .gid = node->context->gid,
-            .mtime_ns = node->context->started_ns,
-        };
-    }
-    return entry;
-}
 
 static gboolean
 folder_attributes(FsNode *node, FsCall *call, struct stat *ret_status, GError **error)

@@ -30,7 +30,8 @@ GPtrArray *fs_inbox_folder_list(
 FsNode *fs_inbox_file_child(FsNode *folder, const char *name);
 gboolean fs_inbox_file_is_unsaved(FsNode *file);
 /* Opens a file that is new or to be overwritten. */
-FsHandle *fs_inbox_file_create(FsNode *file, FsCall *call, guint32 mode, int flags);
+FsHandle *fs_inbox_file_create(
+    FsNode *file, FsCall *call, const LakeFileAttributes *attributes, int flags);
 /* A held file is being committed, renamed or removed by its holder, and by nobody else: a close
  * waits, and then finds the file under its new name, or gone. No lock: the server may be asked
  * meanwhile, and waiting for it can be interrupted (CANCELLED). files, of FsNode, is sorted. */
@@ -46,5 +47,9 @@ gboolean fs_inbox_file_commit(
 /* Attributes of a ledger's entry into a status. */
 void fs_inbox_fill_status(
     FsNode *node, const LakeFileAttributes *attributes, gint64 size_bytes, struct stat *status);
+/* Of a file or folder (mode says which) that call makes in one with the attributes `folder`
+ * (NULL: in ingest/ itself): the caller's, or with the set-group-ID bit the folder's group. */
+LakeFileAttributes
+fs_inbox_new_attributes(const FsCall *call, guint32 mode, const LakeFileAttributes *folder);
 /* change's fields but the size into attributes. */
 void fs_inbox_apply_change(LakeFileAttributes *attributes, const FsChange *change);

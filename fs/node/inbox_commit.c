@@ -107,6 +107,19 @@ fs_inbox_files_let_go(GPtrArray *files)
         fs_inbox_commit_let_go(files->pdata[i]);
 }
 
+LakeFileAttributes
+fs_inbox_new_attributes(const FsCall *call, guint32 mode, const LakeFileAttributes *folder)
+{
+    gboolean has_group = folder && (folder->mode & S_ISGID);
+
+    return (LakeFileAttributes){
+        .mode = (mode & (S_IFMT | 07777)) | (has_group && S_ISDIR(mode) ? S_ISGID : 0u),
+        .uid = call->uid,
+        .gid = has_group ? folder->gid : call->gid,
+        .mtime_ns = fs_node_now_ns(),
+    };
+}
+
 LakeSpool *
 fs_inbox_commit_new_spool(FsNode *node)
 {

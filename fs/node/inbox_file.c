@@ -85,7 +85,8 @@ add_writer(FsInboxFile *file, FsHandle *handle)
 }
 
 FsHandle *
-fs_inbox_file_create(FsNode *node, FsCall *call, guint32 mode, int flags)
+fs_inbox_file_create(
+    FsNode *node, FsCall *call, const LakeFileAttributes *attributes, int flags)
 {
     FsInboxFile *file = (FsInboxFile *)node;
     FsHandle *handle = fs_handle_new(node, call, flags);
@@ -94,12 +95,7 @@ fs_inbox_file_create(FsNode *node, FsCall *call, guint32 mode, int flags)
     handle->staged = fs_inbox_commit_new_spool(node);
     handle->content = lake_spool_ref(handle->staged);
     handle->is_empty_start = TRUE;
-    file->attributes = (LakeFileAttributes){
-        .mode = S_IFREG | (mode & 07777),
-        .uid = call->uid,
-        .gid = call->gid,
-        .mtime_ns = fs_node_now_ns(),
-    };
+    file->attributes = *attributes;
     g_clear_pointer(&file->xattrs, g_free);
     fs_inbox_commit_become_unsaved(file, handle->staged);
     add_writer(file, handle);
@@ -287,6 +283,14 @@ file_open(FsNode *node, FsCall *call, int flags, GError **error)
 
 /* --- writing and closing --- */
 
+/* Who writes a file does not lend it to the rights of its owner; root means what it does. */
+static void
+drop_privileges(FsInboxFile *file, const FsCall *call)
+{
+    if (call->uid != 0)
+        file->attributes.mode &= ~(guint32)(S_ISUID | S_ISGID);
+}
+
 static gboolean
 file_write(FsHandle *handle, FsCall *call, gint64 offset, const void *data, gsize n_bytes,
     GError **error)
@@ -311,6 +315,7 @@ file_write(FsHandle *handle, FsCall *call, gint64 offset, const void *data, gsiz
     handle->has_written = TRUE;
     if (handle->generation == file->generation) {
         file->attributes.mtime_ns = fs_node_now_ns();
+        drop_privileges(file, call);
         fs_inbox_commit_become_unsaved(file, handle->staged);
     }
     return TRUE;

@@ -312,8 +312,8 @@ options_open(FsNode *node, FsCall *call, int flags, GError **error)
 }
 
 FsHandle *
-fs_options_create(FsNode *zone_folder, FsCall *call, const char *path, guint32 mode, int flags,
-    GError **error)
+fs_options_create(FsNode *zone_folder, FsCall *call, const char *path,
+    const LakeFileAttributes *attributes, int flags, GError **error)
 {
     if (!fs_options_is_path(path)) {
         lake_error_set(error, LAKE_ERROR_CLASS_INGEST, LAKE_ERROR_REFUSED,
@@ -322,14 +322,8 @@ fs_options_create(FsNode *zone_folder, FsCall *call, const char *path, guint32 m
     }
     g_autoptr(FsNode) node = options_child(zone_folder);
     g_autoptr(LakeSpool) content = new_spool(node);
-    LakeFileAttributes attributes = {
-        .mode = S_IFREG | (mode & 07777),
-        .uid = call->uid,
-        .gid = call->gid,
-        .mtime_ns = fs_node_now_ns(),
-    };
 
-    return open_with(node, call, flags | O_TRUNC, content, &attributes);
+    return open_with(node, call, flags | O_TRUNC, content, attributes);
 }
 
 /* --- writing --- */

@@ -17,8 +17,8 @@ gboolean fs_options_is_path(const char *path);
  * there are none, and nobody is writing any. */
 FsNode *fs_options_lookup(FsNode *zone_folder, gboolean is_there);
 /* path: below the drop zone. REFUSED where options cannot be. */
-FsHandle *fs_options_create(FsNode *zone_folder, FsCall *call, const char *path, guint32 mode,
-    int flags, GError **error);
+FsHandle *fs_options_create(FsNode *zone_folder, FsCall *call, const char *path,
+    const LakeFileAttributes *attributes, int flags, GError **error);
 /* OTHER_TABLE when one of the paths is that of options: mv and rsync copy then, and what is
  * written is checked. */
 gboolean fs_options_check_move(const char *path, const char *new_path, GError **error);
