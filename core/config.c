@@ -206,6 +206,16 @@ parse_flag(const char *value, gboolean *ret_flag)
     return *ret_flag || g_strv_contains(no, value);
 }
 
+/* For a message; what does not look like any value may be half of a dsn. Caller frees. */
+static char *
+dup_shown(const char *value)
+{
+    gsize n_harmless =
+        strspn(value, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-+. ");
+
+    return value[n_harmless] ? g_strdup("what was given") : g_strdup_printf("'%.64s'", value);
+}
+
 static gboolean
 set_number(LakeConfig *config, const LakeConfigSetting *setting, const char *value,
     const Unit *units, const char *expected, GError **error)
@@ -213,8 +223,9 @@ set_number(LakeConfig *config, const LakeConfigSetting *setting, const char *val
     if (parse_number(value, units, &G_STRUCT_MEMBER(gint64, config, setting->offset)))
         return TRUE;
 
-    lake_error_set(error, LAKE_ERROR_CLASS_GENERAL, LAKE_ERROR_BAD_INPUT,
-        "%s: '%.64s' is not %s", setting->name, value, expected);
+    g_autofree char *shown = dup_shown(value);
+    lake_error_set(error, LAKE_ERROR_CLASS_GENERAL, LAKE_ERROR_BAD_INPUT, "%s: %s is not %s",
+        setting->name, shown, expected);
     return FALSE;
 }
 
@@ -229,8 +240,9 @@ set_mode(
         G_STRUCT_MEMBER(gint64, config, setting->offset) = (gint64)mode;
         return TRUE;
     }
+    g_autofree char *shown = dup_shown(value);
     lake_error_set(error, LAKE_ERROR_CLASS_GENERAL, LAKE_ERROR_BAD_INPUT,
-        "%s: '%.64s' is not octal, such as 022 or 0007", setting->name, value);
+        "%s: %s is not octal, such as 022 or 0007", setting->name, shown);
     return FALSE;
 }
 
@@ -238,6 +250,7 @@ static gboolean
 set_value(
     LakeConfig *config, const LakeConfigSetting *setting, const char *value, GError **error)
 {
+    g_autofree char *shown = value ? dup_shown(value) : NULL;
     char **text = NULL;
 
     switch (setting->type) {
@@ -245,7 +258,7 @@ set_value(
         if (parse_flag(value, &G_STRUCT_MEMBER(gboolean, config, setting->offset)))
             return TRUE;
         lake_error_set(error, LAKE_ERROR_CLASS_GENERAL, LAKE_ERROR_BAD_INPUT,
-            "%s: '%.64s' is neither true nor false", setting->name, value);
+            "%s: %s is neither true nor false", setting->name, shown);
         return FALSE;
     case LAKE_CONFIG_TEXT:
         text = &G_STRUCT_MEMBER(char *, config, setting->offset);

@@ -333,7 +333,10 @@ lake_server_dup_conninfo(LakeServer *server)
 
     return g_strdup_printf("host='%s' port=" LAKE_SERVER_CLUSTER_PORT
                            " user=" LAKE_SERVER_CLUSTER_ROLE
-                           " dbname=" LAKE_SERVER_CLUSTER_DATABASE,
+                           " dbname=" LAKE_SERVER_CLUSTER_DATABASE
+                           /* What a failed statement says may hold anything, and is for its
+                            * caller. Other processes of the server log as ever. */
+                           " options='-c log_min_messages=log'",
         host);
 }
 

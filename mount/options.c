@@ -162,11 +162,14 @@ mount_options_free(MountOptions *options)
     g_free(options);
 }
 
-/* What is unknown may be anything; it stays one line. */
+/* What is unknown may be anything, a piece of a DSN too: only what could be a name is shown. */
 static gboolean
 complain_unknown(const char *what, const char *name, const char *nearest, GError **error)
 {
-    g_autofree char *shown = g_strescape(name, NULL);
+    gsize n_harmless =
+        strspn(name, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-.");
+    g_autofree char *shown =
+        name[n_harmless] ? g_strdup("(with characters that no name has)") : g_strdup(name);
 
     if (nearest)
         return lake_error_bad_input(error, LAKE_ERROR_CLASS_GENERAL,
@@ -245,6 +248,15 @@ dup_nearest(const MountOptions *options, const char *name, gboolean is_word)
 }
 
 static gboolean
+check_workspace(const char *value, GError **error)
+{
+    if (!mount_secret_in_dsn(value))
+        return TRUE;
+    return lake_error_bad_input(error, LAKE_ERROR_CLASS_GENERAL,
+        "a workspace was expected, and this is a DSN with a password; see --dsn");
+}
+
+static gboolean
 take_setting(
     MountOptions *options, const LakeConfigSetting *setting, const char *value, GError **error)
 {
@@ -256,6 +268,9 @@ take_setting(
             "use PGPASSFILE, a service file or DEEPLAKE_DSN");
         return FALSE;
     }
+    if (setting->offset == offsetof(LakeConfig, workspace) && value &&
+        !check_workspace(value, error))
+        return FALSE;
     g_ptr_array_add(options->settings, g_strdup(setting->name));
     g_ptr_array_add(options->settings, g_strdup(value));
     return TRUE;
@@ -581,7 +596,8 @@ mount_options_config(const MountOptions *options, GError **error)
 
     if (options->command && options->command->id == MOUNT_COMMAND_MOUNT &&
         options->arguments->len == 2 &&
-        !lake_config_set(config, "workspace", options->arguments->pdata[0], error))
+        (!check_workspace(options->arguments->pdata[0], error) ||
+            !lake_config_set(config, "workspace", options->arguments->pdata[0], error)))
         return NULL;
 
     return lake_config_finish(config, error) ? g_steal_pointer(&config) : NULL;

@@ -116,6 +116,71 @@ static const char *const connection_defaults[][2] = {
     {"tcp_user_timeout", "20000"},
 };
 
+/* libpq's own messages quote values, and where a password was not encoded or quoted as it
+ * should be, a piece of it has become one: a port, a host, the name of the database. So what
+ * cannot be meant is refused first, and not repeated. */
+static gboolean
+is_uri_in_order(const char *conninfo)
+{
+    const char *authority = strstr(conninfo, "://");
+
+    if (!g_str_has_prefix(conninfo, "postgres") || !authority)
+        return TRUE;
+    authority += strlen("://");
+    gsize n_bytes = strcspn(authority, "?");
+    const char *at_sign = memchr(authority, '@', n_bytes);
+    const char *last = memrchr(authority, '@', n_bytes);
+
+    return !at_sign ||
+           (at_sign == last && !memchr(authority, '/', (gsize)(at_sign - authority)));
+}
+
+static gboolean
+is_host(const char *value)
+{
+    g_auto(GStrv) hosts = g_strsplit(value, ",", -1);
+
+    for (char **host = hosts; *host; host++) {
+        /* A socket's folder, or an abstract one's name, may have any character. */
+        if (**host != '/' && **host != '@' && strpbrk(*host, "@=;/?#\\'\" "))
+            return FALSE;
+    }
+    return TRUE;
+}
+
+static gboolean
+is_value_in_order(const PQconninfoOption *option)
+{
+    g_autofree char *lower = g_ascii_strdown(option->val, -1);
+
+    if (strchr(option->dispchar, '*'))
+        return TRUE;
+    if (strcmp(option->keyword, "port") == 0)
+        return !option->val[strspn(option->val, "0123456789,")];
+    if (g_str_has_prefix(option->keyword, "host") && !is_host(option->val))
+        return FALSE;
+    return !strstr(lower, "password=");
+}
+
+static gboolean
+check_conninfo(const char *conninfo, const PQconninfoOption *given, GError **error)
+{
+    const char *wrong = is_uri_in_order(conninfo) ? NULL : "password";
+
+    for (const PQconninfoOption *option = given; option->keyword && !wrong; option++)
+        if (option->val && !is_value_in_order(option))
+            wrong = option->keyword;
+    if (!wrong)
+        return TRUE;
+    lake_error_set(error, LAKE_ERROR_CLASS_CREDENTIALS, LAKE_ERROR_BAD_INPUT,
+        "the DSN's %s cannot be what was meant, and is not repeated here", wrong);
+    if (error)
+        lake_error_hint(*error, "In a URI, encode what is no letter or digit of a password as "
+                                "%%40, %%2F …; elsewhere put spaces between the settings, and "
+                                "quotes around a password.");
+    return FALSE;
+}
+
 static PGconn *
 start_connecting(const LakePgOptions *options, GError **error)
 {
@@ -127,6 +192,10 @@ start_connecting(const LakePgOptions *options, GError **error)
         /* libpq's own message may quote the string, password and all. */
         lake_error_set(error, LAKE_ERROR_CLASS_CREDENTIALS, LAKE_ERROR_BAD_INPUT,
             "the DSN is not a libpq connection string or URI");
+        return NULL;
+    }
+    if (!check_conninfo(options->conninfo, given, error)) {
+        PQconninfoFree(given);
         return NULL;
     }
     for (gsize i = 0; i < G_N_ELEMENTS(connection_defaults); i++) {
