@@ -4,6 +4,8 @@
 #include <errno.h>
 #include <sys/statvfs.h>
 
+#define NAME_BYTES_MAX 255 /* NAME_MAX, linux/limits.h */
+
 static void
 run_getattr(FsRequest *base)
 {
@@ -72,16 +74,29 @@ fs_adapter_op_setattr(fuse_req_t fuse, fuse_ino_t number, struct stat *status, i
     fs_adapter_request_start(request);
 }
 
+/* The disk that fills up first when files are copied in: that of a private server's data, or,
+ * where the server is elsewhere, that of staging. */
+static gboolean
+find_room(LakeWorkspace *workspace, struct statvfs *ret_status)
+{
+    const LakeConfig *config = lake_workspace_config(workspace);
+    g_autofree char *data = g_build_filename(config->state_dir, "server", "data", NULL);
+
+    if (!config->dsn && statvfs(data, ret_status) == 0)
+        return TRUE;
+    /* Or the data lie where only the server's user may look. */
+    return statvfs(lake_workspace_spool_dir(workspace), ret_status) == 0;
+}
+
 void
 fs_adapter_op_statfs(fuse_req_t fuse, fuse_ino_t number)
 {
-    const LakeConfig *config = lake_workspace_config(fs_adapter_of(fuse)->workspace);
     struct statvfs status;
 
-    if (statvfs(config->state_dir, &status) != 0) {
+    if (!find_room(fs_adapter_of(fuse)->workspace, &status)) {
         fuse_reply_err(fuse, errno);
         return;
     }
-    status.f_namemax = 255;
+    status.f_namemax = NAME_BYTES_MAX;
     fuse_reply_statfs(fuse, &status);
 }
