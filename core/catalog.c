@@ -27,14 +27,16 @@ static const char list_sql[] =
     " ORDER BY c.relname COLLATE \"C\"";
 
 /* In attnum order, which is the order that COPY writes in. A LEFT JOIN, so that a table without
- * columns is still found. */
+ * columns is still found. A domain has the output function of what it is made of, however many
+ * domains lie between. */
 static const char find_sql[] =
     "SELECT c.relkind IN ('v', 'm'), a.attname, pg_catalog.format_type(a.atttypid, "
     "a.atttypmod),"
     " NOT a.attnotnull, (SELECT k.place FROM pg_catalog.pg_index i,"
     "  unnest(i.indkey::int2[]) WITH ORDINALITY k(attnum, place)"
     "  WHERE i.indrelid = c.oid AND i.indisprimary AND k.attnum = a.attnum),"
-    " coalesce(nullif(t.typbasetype, 0), t.oid) = 'pg_catalog.bytea'::regtype"
+    " t.typoutput = 'pg_catalog.byteaout'::regproc, t.typoutput IN ('pg_catalog.json_out',"
+    "  'pg_catalog.jsonb_out'::regproc, 'pg_catalog.array_out'), c.relkind = 'p'"
     " FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace"
     " LEFT JOIN pg_catalog.pg_attribute a"
     "  ON a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped"
@@ -289,6 +291,7 @@ lake_catalog_find(
     LakeTable *table = g_new0(LakeTable, 1);
     table->name = g_strdup(name);
     table->kind = lake_result_bool(result, 0, 0) ? LAKE_TABLE_VIEW : LAKE_TABLE_TABLE;
+    table->is_partitioned = lake_result_bool(result, 0, 7);
     table->columns = g_ptr_array_new_with_free_func(table_column_free);
     for (guint row = 0; row < lake_result_n_rows(result); row++) {
         if (!lake_result_text(result, row, 1))
@@ -300,6 +303,7 @@ lake_catalog_find(
         column->is_nullable = lake_result_bool(result, row, 3);
         column->key_position = (int)lake_result_int64(result, row, 4);
         column->is_media = lake_result_bool(result, row, 5);
+        column->is_json = lake_result_bool(result, row, 6);
         g_ptr_array_add(table->columns, column);
     }
     return table;

@@ -27,11 +27,13 @@ typedef struct {
     gboolean is_nullable;
     int key_position;  /* 1-based place in the primary key, 0: not in it */
     gboolean is_media; /* bytea or a domain over it */
+    gboolean is_json;  /* json, jsonb, an array, or a domain over one of them */
 } LakeTableColumn;
 
 typedef struct {
     char *name;
     LakeTableKind kind;
+    gboolean is_partitioned;
     GPtrArray *columns; /* of LakeTableColumn, in order */
 } LakeTable;
 

@@ -20,12 +20,12 @@ typedef struct {
 struct LakeRowTable {
     gatomicrefcount n_references;
     char *name;
-    char *qualified;
+    char *from;      /* ONLY "schema"."name" t */
     GArray *columns; /* of Column */
     guint n_key_parts;
     char *key_list;   /* t."a", t."b" */
     char *key_texts;  /* t."a"::text, t."b"::text */
-    char *parameters; /* $1, $2 */
+    char *parameters; /* $1::bigint, $2::text */
 };
 
 static void
@@ -51,7 +51,7 @@ lake_row_table_unref(LakeRowTable *table)
     if (!table || !g_atomic_ref_count_dec(&table->n_references))
         return;
     g_free(table->name);
-    g_free(table->qualified);
+    g_free(table->from);
     g_array_unref(table->columns);
     g_free(table->key_list);
     g_free(table->key_texts);
@@ -65,20 +65,13 @@ lake_row_table_n_key_parts(const LakeRowTable *table)
     return table->n_key_parts;
 }
 
+LakeRowForm
+lake_row_table_form(const LakeRowTable *table, guint index)
+{
+    return g_array_index(table->columns, Column, index).form;
+}
+
 /* --- the shape --- */
-
-static gboolean
-is_json_type(const LakeTableColumn *column)
-{
-    return strcmp(column->sql_type, "json") == 0 || strcmp(column->sql_type, "jsonb") == 0;
-}
-
-static gboolean
-is_array_type(const LakeTableColumn *column)
-{
-    return column->type == LAKE_TYPE_EMBEDDING || column->type == LAKE_TYPE_BOUNDING_BOX ||
-           column->type == LAKE_TYPE_POINT || g_str_has_suffix(column->sql_type, "[]");
-}
 
 static gboolean
 is_text_type(const LakeTableColumn *column)
@@ -99,10 +92,7 @@ add_column(GArray *columns, const LakeTableColumn *from)
     if (from->is_media) {
         column.form = LAKE_ROW_BYTES;
         column.bytes_sql = g_strconcat(value, "::bytea", NULL);
-    } else if (is_json_type(from)) {
-        column.form = LAKE_ROW_JSON;
-        column.bytes_sql = g_strdup_printf("convert_to(%s::text, 'UTF8')", value);
-    } else if (is_array_type(from)) {
+    } else if (from->is_json) {
         column.form = LAKE_ROW_JSON;
         column.bytes_sql = g_strdup_printf("convert_to(to_json(%s)::text, 'UTF8')", value);
     } else if (is_text_type(from)) {
@@ -124,7 +114,8 @@ add_column(GArray *columns, const LakeTableColumn *from)
  * the row is looked at, and fail at 1 GiB, of which escapes can make six from one. */
 #define WHOLE_MAX_BYTES (64 * 1024 * 1024)
 
-/* to_json() on the server gives the forms that a query's result has. */
+/* to_json() on the server gives the forms that a query's result has. With `.*` it takes the row
+ * even where a column has the name that the row goes by. */
 static void
 add_whole_row(GArray *columns)
 {
@@ -142,7 +133,7 @@ add_whole_row(GArray *columns)
             column->is_text ? "octet_length" : "pg_column_size", quoted,
             column->is_text ? "::text" : "");
     }
-    whole.bytes_sql = g_strdup_printf("convert_to((SELECT to_json(whole) FROM (SELECT %s) "
+    whole.bytes_sql = g_strdup_printf("convert_to((SELECT to_json(whole.*) FROM (SELECT %s) "
                                       "whole)::text || E'\\n', 'UTF8')",
         names->str);
     whole.size_sql = g_strdup_printf("CASE WHEN %s <= %d THEN octet_length(%s) END", sizes->str,
@@ -161,6 +152,9 @@ key_part(const LakeTable *found, guint position)
     return NULL;
 }
 
+/* A key's parts are cast to the types that the columns have: the server finds no type for a
+ * composite by itself, and a statement that stays prepared keeps the one it found, also when
+ * the column has got another. */
 static void
 set_key(LakeRowTable *table, const LakeTable *found)
 {
@@ -176,11 +170,21 @@ set_key(LakeRowTable *table, const LakeTable *found)
         table->n_key_parts++;
         g_string_append_printf(list, "%st.%s", comma, quoted);
         g_string_append_printf(texts, "%st.%s::text", comma, quoted);
-        g_string_append_printf(parameters, "%s$%u", comma, table->n_key_parts);
+        g_string_append_printf(
+            parameters, "%s$%u::%s", comma, table->n_key_parts, part->sql_type);
     }
     table->key_list = g_string_free(list, FALSE);
     table->key_texts = g_string_free(texts, FALSE);
     table->parameters = g_string_free(parameters, FALSE);
+}
+
+/* A primary key holds in its own table: what inherits from it may have the same keys again. */
+static char *
+dup_from(LakeCatalog *catalog, const LakeTable *found)
+{
+    g_autofree char *qualified = lake_catalog_qualify(catalog, found->name);
+
+    return g_strconcat(found->is_partitioned ? "" : "ONLY ", qualified, " t", NULL);
 }
 
 LakeRowTable *
@@ -194,7 +198,7 @@ lake_row_table_find(
     g_autoptr(LakeRowTable) table = g_new0(LakeRowTable, 1);
     g_atomic_ref_count_init(&table->n_references);
     table->name = g_strdup(name);
-    table->qualified = lake_catalog_qualify(catalog, name);
+    table->from = dup_from(catalog, found);
     table->columns = g_array_new(FALSE, TRUE, sizeof(Column));
     g_array_set_clear_func(table->columns, clear_column);
     set_key(table, found);
@@ -225,36 +229,46 @@ take_statement(char *sql, const char *const *key)
     return statement;
 }
 
-/* A key that its types do not take (SQLSTATE class 22: "x" for a number) names no row. */
-static void
-explain(GError **failure, const LakeRowTable *table, const char *act, GError **error)
+/* That a value is not one of its type (class 22: "x" for a number), or of its domain. */
+static gboolean
+is_about_value(const GError *failure)
 {
-    const LakeErrorFacts *facts = lake_error_facts(*failure);
+    const LakeErrorFacts *facts = lake_error_facts(failure);
 
-    if (facts && facts->sqlstate && g_str_has_prefix(facts->sqlstate, "22"))
-        lake_error_set(error, LAKE_ERROR_CLASS_TABLE, LAKE_ERROR_NOT_FOUND,
-            "no such row in \"%s\": %s", table->name, facts->message);
-    else
-        g_propagate_prefixed_error(
-            error, g_steal_pointer(failure), "%s \"%s\": ", act, table->name);
+    return facts && facts->sqlstate &&
+           (g_str_has_prefix(facts->sqlstate, "22") || strcmp(facts->sqlstate, "23514") == 0);
+}
+
+/* Whether the types of the key take this one. Asked only after a failure, which can as well be
+ * about another column. */
+static gboolean
+is_key(LakeCatalog *catalog, const LakeRowTable *table, const char *const *key,
+    GCancellable *cancellable)
+{
+    g_autoptr(GError) failure = NULL;
+    g_autoptr(LakeStatement) statement =
+        take_statement(g_strdup_printf("SELECT %s", table->parameters), key);
+    g_autoptr(LakeResult) result = lake_transport_run(lake_catalog_transport(catalog),
+        LAKE_TRANSPORT_INTERACTIVE, statement, cancellable, &failure);
+
+    return result || !is_about_value(failure);
 }
 
 GPtrArray *
 lake_row_list(LakeCatalog *catalog, LakeRowTable *table, const char *const *after, guint n_max,
     GCancellable *cancellable, GError **error)
 {
-    g_autoptr(GError) failure = NULL;
     g_autofree char *where =
         after ? g_strdup_printf(" WHERE (%s) > (%s)", table->key_list, table->parameters)
               : g_strdup("");
     g_autoptr(LakeStatement) statement =
-        take_statement(g_strdup_printf("SELECT %s FROM %s t%s ORDER BY %s LIMIT %u",
-                           table->key_texts, table->qualified, where, table->key_list, n_max),
+        take_statement(g_strdup_printf("SELECT %s FROM %s%s ORDER BY %s LIMIT %u",
+                           table->key_texts, table->from, where, table->key_list, n_max),
             after);
     g_autoptr(LakeResult) result = lake_transport_run(lake_catalog_transport(catalog),
-        LAKE_TRANSPORT_INTERACTIVE, statement, cancellable, &failure);
+        LAKE_TRANSPORT_INTERACTIVE, statement, cancellable, error);
     if (!result) {
-        explain(&failure, table, "listing the rows of", error);
+        g_prefix_error(error, "listing the rows of \"%s\": ", table->name);
         return NULL;
     }
 
@@ -292,8 +306,8 @@ find_sql(const LakeRowTable *table)
             g_string_append_printf(
                 sql, ", substring(%s, 1, %d)", column->bytes_sql, LAKE_INGEST_SNIFF_BYTES);
     }
-    g_string_append_printf(sql, " FROM %s t WHERE (%s) = (%s)", table->qualified,
-        table->key_list, table->parameters);
+    g_string_append_printf(
+        sql, " FROM %s WHERE (%s) = (%s)", table->from, table->key_list, table->parameters);
     return g_string_free(sql, FALSE);
 }
 
@@ -335,6 +349,13 @@ is_spelled_so(const LakeRowTable *table, const LakeResult *result, const char *c
     return TRUE;
 }
 
+static void
+set_none(GError **error, const LakeRowTable *table)
+{
+    lake_error_set(error, LAKE_ERROR_CLASS_TABLE, LAKE_ERROR_NOT_FOUND,
+        "no row of \"%s\" has this key", table->name);
+}
+
 LakeRow *
 lake_row_find(LakeCatalog *catalog, LakeRowTable *table, const char *const *key,
     GCancellable *cancellable, GError **error)
@@ -344,13 +365,17 @@ lake_row_find(LakeCatalog *catalog, LakeRowTable *table, const char *const *key,
     g_autoptr(LakeResult) result = lake_transport_run(lake_catalog_transport(catalog),
         LAKE_TRANSPORT_INTERACTIVE, statement, cancellable, &failure);
 
-    if (!result) {
-        explain(&failure, table, "reading a row of", error);
+    gboolean is_none =
+        result ? lake_result_n_rows(result) == 0 || !is_spelled_so(table, result, key)
+               : is_about_value(failure) && !is_key(catalog, table, key, cancellable);
+
+    if (is_none) {
+        set_none(error, table);
         return NULL;
     }
-    if (lake_result_n_rows(result) == 0 || !is_spelled_so(table, result, key)) {
-        lake_error_set(error, LAKE_ERROR_CLASS_TABLE, LAKE_ERROR_NOT_FOUND,
-            "no row of \"%s\" has this key", table->name);
+    if (!result) {
+        g_propagate_prefixed_error(
+            error, g_steal_pointer(&failure), "reading a row of \"%s\": ", table->name);
         return NULL;
     }
     return take_row(table, result);
@@ -366,20 +391,32 @@ set_changed(GError **error, const LakeRowTable *table, gboolean is_gone)
         lake_error_hint(*error, "Open the file again to read what is there now.");
 }
 
+/* A column or the table that was dropped or renamed meanwhile (class 42, where 42501 is a
+ * privilege): a mistake of nobody's, and not that the open file is missing. */
+static void
+explain_altered(GError *failure)
+{
+    const LakeErrorFacts *facts = lake_error_facts(failure);
+
+    if (facts && facts->sqlstate && g_str_has_prefix(facts->sqlstate, "42") &&
+        strcmp(facts->sqlstate, "42501") != 0)
+        failure->code = LAKE_ERROR_FAILED;
+}
+
 GBytes *
 lake_row_read(LakeCatalog *catalog, LakeRowTable *table, const char *const *key,
     const char *version, guint index, gint64 offset, gsize n_bytes, GCancellable *cancellable,
     GError **error)
 {
-    const Column *column = &g_array_index(table->columns, Column, index);
     g_autoptr(GError) failure = NULL;
+    const Column *column = &g_array_index(table->columns, Column, index);
     /* The version stands in a CASE, so that another one's bytes are not even read. */
     g_autoptr(LakeStatement) statement = take_statement(
         g_strdup_printf("SELECT CASE WHEN " VERSION_SQL
                         " = $%u THEN substring(%s, $%u::int, $%u::int) END"
-                        " FROM %s t WHERE (%s) = (%s)",
+                        " FROM %s WHERE (%s) = (%s)",
             table->n_key_parts + 1, column->bytes_sql, table->n_key_parts + 2,
-            table->n_key_parts + 3, table->qualified, table->key_list, table->parameters),
+            table->n_key_parts + 3, table->from, table->key_list, table->parameters),
         key);
     lake_statement_add_text(statement, version);
     lake_statement_add_int64(statement, offset + 1);
@@ -388,7 +425,9 @@ lake_row_read(LakeCatalog *catalog, LakeRowTable *table, const char *const *key,
     LakeResult *result = lake_transport_run(
         lake_catalog_transport(catalog), LAKE_TRANSPORT_BULK, statement, cancellable, &failure);
     if (!result) {
-        explain(&failure, table, "reading a value of", error);
+        explain_altered(failure);
+        g_propagate_prefixed_error(
+            error, g_steal_pointer(&failure), "reading a value of \"%s\": ", table->name);
         return NULL;
     }
     if (lake_result_n_rows(result) == 0 || !lake_result_text(result, 0, 0)) {
@@ -404,25 +443,23 @@ gboolean
 lake_row_delete(LakeCatalog *catalog, LakeRowTable *table, const char *const *key,
     GCancellable *cancellable, GError **error)
 {
-    g_autoptr(GError) failure = NULL;
     g_autoptr(LakeRow) found = lake_row_find(catalog, table, key, cancellable, error);
     if (!found)
         return FALSE;
 
     g_autoptr(LakeStatement) statement =
-        take_statement(g_strdup_printf("DELETE FROM %s t WHERE (%s) = (%s)", table->qualified,
+        take_statement(g_strdup_printf("DELETE FROM %s WHERE (%s) = (%s)", table->from,
                            table->key_list, table->parameters),
             key);
     statement->is_repeatable = FALSE;
     g_autoptr(LakeResult) result = lake_transport_run(
-        lake_catalog_transport(catalog), LAKE_TRANSPORT_BULK, statement, cancellable, &failure);
+        lake_catalog_transport(catalog), LAKE_TRANSPORT_BULK, statement, cancellable, error);
     if (!result) {
-        explain(&failure, table, "deleting a row of", error);
+        g_prefix_error(error, "deleting a row of \"%s\": ", table->name);
         return FALSE;
     }
     if (lake_result_n_affected(result) > 0)
         return TRUE;
-    lake_error_set(error, LAKE_ERROR_CLASS_TABLE, LAKE_ERROR_NOT_FOUND,
-        "no row of \"%s\" has this key", table->name);
+    set_none(error, table);
     return FALSE;
 }

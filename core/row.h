@@ -28,6 +28,8 @@ LakeRowTable *lake_row_table_ref(LakeRowTable *table);
 void lake_row_table_unref(LakeRowTable *table);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(LakeRowTable, lake_row_table_unref)
 guint lake_row_table_n_key_parts(const LakeRowTable *table);
+/* index: as in LakeRowValue. */
+LakeRowForm lake_row_table_form(const LakeRowTable *table, guint index);
 
 /* Up to n_max keys that come next in the key's order, of GStrv; after NULL: the first. Fewer
  * only at the end. */
@@ -57,7 +59,7 @@ LakeRow *lake_row_find(LakeCatalog *catalog, LakeRowTable *table, const char *co
     GCancellable *cancellable, GError **error);
 
 /* Bytes of one value, text in UTF-8; fewer only at its end.
- *   FAILED  the row is not of that version any more, or gone */
+ *   FAILED  the row is not of that version any more, or gone; or its table was altered */
 GBytes *lake_row_read(LakeCatalog *catalog, LakeRowTable *table, const char *const *key,
     const char *version, guint index, gint64 offset, gsize n_bytes, GCancellable *cancellable,
     GError **error);
