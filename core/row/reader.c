@@ -8,7 +8,10 @@
 #include "core/error.h"
 #include <string.h>
 
+/* Of bytes the server takes out just the window; text and JSON it makes anew, as a whole, for
+ * each: so of these there are few. */
 #define WINDOW_BYTES ((gint64)2 * 1024 * 1024)
+#define MADE_WINDOW_BYTES ((gint64)16 * 1024 * 1024)
 /* The one that is read, the next, and the one before: the kernel's reads overtake each other.
  */
 #define N_SLOTS 3
@@ -27,6 +30,7 @@ struct LakeRowReader {
     char *version;
     guint column;
     gint64 size_bytes;
+    gint64 window_bytes;
     GCancellable *stop; /* of what is fetched ahead */
     GMutex lock;        /* guards what follows */
     GCond changed;
@@ -50,6 +54,8 @@ lake_row_reader_new(LakeCatalog *catalog, LakeRowTable *table, const char *const
     reader->version = g_strdup(version);
     reader->column = index;
     reader->size_bytes = size_bytes;
+    reader->window_bytes =
+        lake_row_table_form(table, index) == LAKE_ROW_BYTES ? WINDOW_BYTES : MADE_WINDOW_BYTES;
     reader->last_index = -1;
     reader->stop = g_cancellable_new();
     g_mutex_init(&reader->lock);
@@ -113,8 +119,8 @@ claim_slot(LakeRowReader *reader, gint64 index)
 static GBytes *
 fetch(LakeRowReader *reader, gint64 index, GCancellable *cancellable, GError **error)
 {
-    gint64 start = index * WINDOW_BYTES;
-    gsize n_wanted = (gsize)MIN(WINDOW_BYTES, reader->size_bytes - start);
+    gint64 start = index * reader->window_bytes;
+    gsize n_wanted = (gsize)MIN(reader->window_bytes, reader->size_bytes - start);
     GBytes *bytes =
         lake_row_read(reader->catalog, reader->table, (const char *const *)reader->key,
             reader->version, reader->column, start, n_wanted, cancellable, error);
@@ -160,14 +166,17 @@ look_ahead(LakeRowReader *reader, gint64 index)
     if (index == reader->last_index)
         return;
     reader->last_index = index;
-    if (!is_on_end || next * WINDOW_BYTES >= reader->size_bytes || reader->is_ahead_running ||
-        find_slot(reader, next) || !claim_slot(reader, next))
+    if (!is_on_end || next * reader->window_bytes >= reader->size_bytes ||
+        reader->is_ahead_running || find_slot(reader, next) || !claim_slot(reader, next))
         return;
     if (reader->ahead)
         g_thread_join(reader->ahead); /* it has nothing left to do */
     reader->ahead_index = next;
-    reader->is_ahead_running = TRUE;
-    reader->ahead = g_thread_new("row-ahead", run_ahead, reader);
+    reader->ahead = g_thread_try_new("row-ahead", run_ahead, reader, NULL);
+    reader->is_ahead_running = reader->ahead != NULL;
+    /* No more threads to be had: whoever reads on fetches it. */
+    if (!reader->ahead)
+        find_slot(reader, next)->index = -1;
 }
 
 /* With the lock held, and let go while others fetch. */
@@ -226,13 +235,13 @@ lake_row_reader_read(LakeRowReader *reader, gint64 offset, gsize n_bytes, gboole
     if (offset >= end)
         return g_bytes_new(NULL, 0);
     while (offset < end) {
-        gint64 index = offset / WINDOW_BYTES;
-        gint64 stop = MIN(end, (index + 1) * WINDOW_BYTES);
+        gint64 index = offset / reader->window_bytes;
+        gint64 stop = MIN(end, (index + 1) * reader->window_bytes);
         g_autoptr(GBytes) bytes = window(reader, index, may_block, cancellable, error);
         if (!bytes)
             return NULL;
 
-        gsize at = (gsize)(offset - index * WINDOW_BYTES);
+        gsize at = (gsize)(offset - index * reader->window_bytes);
         gsize n = (gsize)(stop - offset);
         if (!joined && stop == end)
             return g_bytes_new_from_bytes(bytes, at, n);
