@@ -30,6 +30,7 @@ typedef enum {
     LAKE_ERROR_BUSY,        /* a limit of things at once; worth trying again */
     LAKE_ERROR_TIMED_OUT,   /* a time limit of ours or the server's */
     LAKE_ERROR_CANCELLED,   /* the user interrupted */
+    LAKE_ERROR_STALE,       /* it became another since it was found: find it again */
     LAKE_ERROR_OTHER_TABLE, /* cannot be moved across drop zones: copy instead */
     LAKE_ERROR_UNSUPPORTED, /* not offered here */
 } LakeErrorCode;

@@ -46,6 +46,8 @@ fs_error_to_errno(const GError *error)
         return ETIMEDOUT;
     case LAKE_ERROR_CANCELLED:
         return EINTR;
+    case LAKE_ERROR_STALE:
+        return ESTALE;
     case LAKE_ERROR_OTHER_TABLE:
         return EXDEV;
     case LAKE_ERROR_UNSUPPORTED:

@@ -77,6 +77,7 @@ fs_listed_free(FsListed *listed)
 {
     g_free(listed->name);
     lake_ledger_entry_unref(listed->entry);
+    g_clear_error(&listed->failure);
     g_free(listed);
 }
 
@@ -111,9 +112,29 @@ fs_node_ref(FsNode *node)
     return node;
 }
 
+/* With the tree lock held; caller frees. */
+static char *
+path_of(const FsNode *node, const FsNode *ancestor)
+{
+    GString *path = g_string_new(NULL);
+    const FsNode *at = node;
+
+    for (; at != ancestor && at->parent; at = at->parent) {
+        if (path->len > 0)
+            g_string_prepend_c(path, '/');
+        g_string_prepend(path, at->name);
+    }
+    if (!ancestor && at->former_path) {
+        if (path->len > 0)
+            g_string_prepend_c(path, '/');
+        g_string_prepend(path, at->former_path);
+    }
+    return g_string_free(path, FALSE);
+}
+
 /* With the tree lock held. Its parent's reference is the caller's from here on. */
 static FsNode *
-take_from_parent(FsNode *node)
+leave_parent(FsNode *node)
 {
     FsNode *parent = node->parent;
 
@@ -121,6 +142,15 @@ take_from_parent(FsNode *node)
         g_hash_table_remove(parent->children, node->name);
     node->parent = NULL;
     return parent;
+}
+
+/* As that, of a node that lives on. */
+static FsNode *
+take_from_parent(FsNode *node)
+{
+    if (node->parent)
+        node->former_path = path_of(node, NULL);
+    return leave_parent(node);
 }
 
 /* The last reference may go while another thread finds the node among the children; so it goes
@@ -137,13 +167,14 @@ fs_node_unref(FsNode *node)
             g_mutex_unlock(&context->tree_lock);
             return;
         }
-        parent = take_from_parent(node);
+        parent = leave_parent(node);
         g_mutex_unlock(&context->tree_lock);
 
         if (node->class->free)
             node->class->free(node);
         g_clear_pointer(&node->children, g_hash_table_unref);
         g_free(node->name);
+        g_free(node->former_path);
         g_free(node);
         node = parent;
     }
@@ -158,6 +189,7 @@ place(FsNode *folder, const char *name, FsNode *node)
     node->parent = fs_node_ref(folder);
     g_free(node->name);
     node->name = g_strdup(name);
+    g_clear_pointer(&node->former_path, g_free);
     g_hash_table_insert(folder->children, node->name, node);
 }
 
@@ -366,14 +398,8 @@ char *
 fs_node_dup_path(FsNode *node, FsNode *ancestor)
 {
     g_autoptr(GMutexLocker) locker = g_mutex_locker_new(&node->context->tree_lock);
-    GString *path = g_string_new(NULL);
 
-    for (const FsNode *at = node; at != ancestor && at->parent; at = at->parent) {
-        if (path->len > 0)
-            g_string_prepend_c(path, '/');
-        g_string_prepend(path, at->name);
-    }
-    return g_string_free(path, FALSE);
+    return path_of(node, ancestor);
 }
 
 FsNode *

@@ -53,6 +53,7 @@ struct FsNode {
     /* Guarded by the tree lock: */
     FsNode *parent;       /* referenced; NULL for the root and for nodes taken out */
     char *name;           /* as the kernel knows it */
+    char *former_path;    /* of a node that was taken out: where it was, for messages */
     GHashTable *children; /* the child's name → FsNode, both borrowed; NULL for files */
     guint64 n_lookups;    /* the kernel's */
     guint n_results;      /* open handles whose bytes are in the kernel's page cache: 0 or 1,
@@ -81,6 +82,7 @@ typedef struct {
     char *name;
     gboolean is_folder;
     LakeLedgerEntry *entry; /* of an ingested file; NULL elsewhere */
+    GError *failure;        /* why it cannot be shown: said once all others were; else NULL */
 } FsListed;
 
 void fs_listed_free(FsListed *listed);
@@ -198,7 +200,7 @@ void fs_node_forget(FsNode *node, guint64 n_lookups);
 
 char *fs_node_dup_name(FsNode *node);
 /* Names from below ancestor down to node, joined by '/'; "" for ancestor itself. ancestor NULL:
- * from the root. Caller frees. */
+ * from the root, and for a node that was taken out from where it was. Caller frees. */
 char *fs_node_dup_path(FsNode *node, FsNode *ancestor);
 /* The nearest of node and its parents that is of class, with a reference; NULL: none. */
 FsNode *fs_node_dup_ancestor(FsNode *node, const FsNodeClass *class);

@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+#include "core/error.h"
 #include "fs/adapter/request.h"
 
 #include <errno.h>
@@ -9,6 +10,7 @@ typedef struct {
     GPtrArray *page;   /* of FsListed */
     gint64 page_start; /* index of its first entry in the whole listing */
     gboolean is_last;
+    GError *failure; /* the first of those that stand instead of an entry */
 } Listing;
 
 void
@@ -30,17 +32,31 @@ fs_adapter_op_releasedir(fuse_req_t fuse, fuse_ino_t number, struct fuse_file_in
     Listing *listing = (Listing *)(uintptr_t)file->fh; /* NOLINT */
 
     g_clear_pointer(&listing->page, g_ptr_array_unref);
+    g_clear_error(&listing->failure);
     g_mutex_clear(&listing->lock);
     g_free(listing);
     fuse_reply_err(fuse, 0);
+}
+
+/* A folder that is gone is an empty one for whoever lists it, as on any disk: the C library
+ * takes ENOENT for the end. In the middle that would make a part look like the whole. */
+static gboolean
+tell_break(GError **error)
+{
+    if (error && g_error_matches(*error, LAKE_ERROR, LAKE_ERROR_NOT_FOUND))
+        (*error)->code = LAKE_ERROR_FAILED;
+    g_prefix_error(error, "the listing broke off: ");
+    return FALSE;
 }
 
 /* Makes the page that holds entry `index`, or the last one, the present one. */
 static gboolean
 turn_to(Listing *listing, FsNode *folder, FsCall *call, gint64 index, GError **error)
 {
-    if (index == 0 || (listing->page && index < listing->page_start))
+    if (index == 0 || (listing->page && index < listing->page_start)) {
         g_clear_pointer(&listing->page, g_ptr_array_unref);
+        g_clear_error(&listing->failure);
+    }
     while (!listing->page ||
            (!listing->is_last && index >= listing->page_start + listing->page->len)) {
         g_autofree char *after = NULL;
@@ -53,7 +69,7 @@ turn_to(Listing *listing, FsNode *folder, FsCall *call, gint64 index, GError **e
         }
         GPtrArray *page = folder->class->list(folder, call, after, &listing->is_last, error);
         if (!page)
-            return FALSE;
+            return after ? tell_break(error) : FALSE;
         g_clear_pointer(&listing->page, g_ptr_array_unref);
         listing->page = page;
         listing->page_start = start_index;
@@ -126,6 +142,15 @@ add_listed(FsAdapterRequest *request, Page *page, const FsListed *listed, gint64
     add_entry(request, page, listed->name, &entry, next_offset, entry.ino ? child : NULL);
 }
 
+/* At the end, so that whatever can be listed was. */
+static gboolean
+tell_failure(const Listing *listing, GError **error)
+{
+    if (listing->failure)
+        g_propagate_error(error, g_error_copy(listing->failure));
+    return !listing->failure;
+}
+
 static gboolean
 fill_page(FsAdapterRequest *request, Listing *listing, Page *page, GError **error)
 {
@@ -141,9 +166,13 @@ fill_page(FsAdapterRequest *request, Listing *listing, Page *page, GError **erro
         if (!turn_to(listing, request->node, &request->base.call, offset - 2, error))
             return page->used > 0;
         if (offset - 2 >= listing->page_start + listing->page->len)
-            return TRUE;
-        add_listed(
-            request, page, listing->page->pdata[offset - 2 - listing->page_start], offset + 1);
+            return page->used > 0 || tell_failure(listing, error);
+
+        const FsListed *listed = listing->page->pdata[offset - 2 - listing->page_start];
+        if (!listed->failure)
+            add_listed(request, page, listed, offset + 1);
+        else if (!listing->failure)
+            listing->failure = g_error_copy(listed->failure);
     }
     return TRUE;
 }

@@ -45,7 +45,6 @@ row_free(FsNode *node)
     lake_row_free(row->found);
 }
 
-/* found is consumed. */
 static void
 keep(Row *row, LakeRowTable *table, const char *const *key, LakeRow *found)
 {
@@ -59,6 +58,12 @@ keep(Row *row, LakeRowTable *table, const char *const *key, LakeRow *found)
     lake_row_free(row->found);
     row->found = found;
     row->found_at_us = g_get_monotonic_time();
+}
+
+void
+fs_row_note(FsNode *row, LakeRowTable *table, const char *const *key, LakeRow *found)
+{
+    keep((Row *)row, table, key, found);
 }
 
 FsNode *

@@ -134,6 +134,24 @@ rows_lookup_listed(FsNode *folder, const FsListed *listed)
                : NULL;
 }
 
+static FsListed *
+list_row(const char *const *key)
+{
+    g_autofree char *name = fs_name_from_key(key);
+    FsListed *listed = fs_listed_new(name, TRUE);
+    g_autofree char *shown = NULL;
+
+    if (strlen(name) <= NAME_MAX_BYTES)
+        return listed;
+    shown = g_utf8_substring(name, 0, 40);
+    lake_error_set(&listed->failure, LAKE_ERROR_CLASS_TABLE, LAKE_ERROR_LONG_NAME,
+        "a row is not listed: its name would have %zu bytes, and a file name has at most %d: "
+        "\"%s…\"",
+        strlen(name), NAME_MAX_BYTES, shown);
+    lake_error_hint(listed->failure, "query.sql reads such rows");
+    return listed;
+}
+
 static GPtrArray *
 rows_list(
     FsNode *folder, FsCall *call, const char *after, gboolean *ret_is_last, GError **error)
@@ -154,24 +172,9 @@ rows_list(
 
     g_autoptr(GPtrArray) listed =
         g_ptr_array_new_with_free_func((GDestroyNotify)fs_listed_free);
-    for (guint i = 0; i < keys->len; i++) {
-        g_autofree char *name = fs_name_from_key(keys->pdata[i]);
-
-        if (strlen(name) <= NAME_MAX_BYTES) {
-            g_ptr_array_add(listed, fs_listed_new(name, TRUE));
-            continue;
-        }
-        /* Said once what comes before was listed: leaving it out would be silent. */
-        if (i > 0)
-            break;
-        lake_error_set(error, LAKE_ERROR_CLASS_TABLE, LAKE_ERROR_LONG_NAME,
-            "the listing ends before a row whose name would have %zu bytes, and a file name "
-            "has "
-            "at most %d: \"%.60s…\"; query.sql reads such rows",
-            strlen(name), NAME_MAX_BYTES, name);
-        return NULL;
-    }
-    *ret_is_last = listed->len < PAGE_ROWS && listed->len == keys->len;
+    for (guint i = 0; i < keys->len; i++)
+        g_ptr_array_add(listed, list_row(keys->pdata[i]));
+    *ret_is_last = listed->len < PAGE_ROWS;
     return g_steal_pointer(&listed);
 }
 

@@ -12,10 +12,13 @@
 /* rows/ of the table's folder; NULL without an error when the table has no primary key. */
 FsNode *fs_rows_child(FsNode *table, FsCall *call, GError **error);
 
-/* The folder of one row, which holds what was found in it; found (consumed) may be NULL: asked
- * for when needed. key is copied. */
+/* The folder of one row, which holds what was found in it; found (consumed, here and below) may
+ * be NULL: asked for when needed. key is copied. */
 FsNode *fs_row_child(FsNode *rows, const char *name, LakeRowTable *table,
     const char *const *key, LakeRow *found);
+
+/* What was found of the row just now. */
+void fs_row_note(FsNode *row, LakeRowTable *table, const char *const *key, LakeRow *found);
 
 /* A file of a row, for one version of it. */
 FsNode *fs_value_child(FsNode *row, const char *name, LakeRowTable *table,

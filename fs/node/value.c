@@ -150,15 +150,21 @@ start_reader(FsHandle *handle, FsCall *call, LakeRowTable *table, const char *ve
     return TRUE;
 }
 
-/* Others read the former version from the page cache: past it. */
+/* The name stands for a new version by now, and others still read the one that this node is of:
+ * the kernel looks the name up again, and gets a node with the size and the cache of the new
+ * one. */
 static void
-leave_cache(FsHandle *handle)
+refuse_stale(FsNode *node, LakeRowTable *table, LakeRow *found, GError **failure)
 {
-    g_autoptr(GMutexLocker) locker = g_mutex_locker_new(&handle->node->context->tree_lock);
+    g_autoptr(FsNode) row = fs_node_dup_ancestor(node, &fs_node_row);
 
-    handle->node->n_results--;
-    handle->is_result = FALSE;
-    handle->is_direct = TRUE;
+    if (row)
+        fs_row_note(row, table, (const char *const *)((Value *)node)->key, found);
+    else
+        lake_row_free(found);
+    g_clear_error(failure);
+    lake_error_set(failure, LAKE_ERROR_CLASS_TABLE, LAKE_ERROR_STALE,
+        "the row was changed since this file was looked up");
 }
 
 /* The row changed since the name was looked up: the new version it is. */
@@ -176,8 +182,10 @@ start_newer(FsHandle *handle, FsCall *call, LakeRowTable *table, const char *ver
 
         if (seen->index != index || strcmp(found->version, version) == 0)
             continue;
-        if (!take_version(value, table, found->version, seen, 1))
-            leave_cache(handle);
+        if (!take_version(value, table, found->version, seen, 1)) {
+            refuse_stale(&value->node, table, g_steal_pointer(&found), failure);
+            return FALSE;
+        }
         g_clear_error(failure);
         return start_reader(handle, call, table, found->version, seen, failure);
     }

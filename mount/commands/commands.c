@@ -86,6 +86,7 @@ mount_commands_exit_status(const GError *error)
     case LAKE_ERROR_READ_ONLY:
     case LAKE_ERROR_TOO_BIG:
     case LAKE_ERROR_TIMED_OUT:
+    case LAKE_ERROR_STALE:
     case LAKE_ERROR_OTHER_TABLE:
     case LAKE_ERROR_UNSUPPORTED:
         return MOUNT_EXIT_USAGE;

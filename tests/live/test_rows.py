@@ -50,6 +50,11 @@ def assert_errno(number, act):
     assert caught.value.errno == number
 
 
+def failures(mount, path):
+    with open(mount.at(".deeplake", "errors.jsonl"), encoding="utf-8") as lines:
+        return [one for one in map(json.loads, lines) if one["path"] == path]
+
+
 def open_quietly(path, flags=os.O_RDONLY):
     os.close(os.open(path, flags))
 
@@ -171,12 +176,14 @@ def test_composite_keys_list_each_row_once_in_pages(mount, table):
 
 def test_a_column_named_like_a_document_gives_way(mount, table):
     """Rows: names of columns are encoded as keys are."""
-    make(mount, table, 'id int PRIMARY KEY, "row" jsonb, "a/b" text, ".x" text, "%" text, t text')
-    mount.sql(f'INSERT INTO "{table}" VALUES (1, \'[1]\', \'s\', \'d\', \'p\', \'t\')')
+    make(mount, table, 'id int PRIMARY KEY, "row" jsonb, "a/b" text, ".x" text, "%" text, t text, '
+                       "whole text")
+    mount.sql(f'INSERT INTO "{table}" VALUES (1, \'[1]\', \'s\', \'d\', \'p\', \'t\', \'w\')')
     found = contents(rows(mount, table, "1"))
-    assert json.loads(found.pop("row.json"))["row"] == [1]
+    assert json.loads(found.pop("row.json")) == {"id": 1, "row": [1], "a/b": "s", ".x": "d",
+                                                 "%": "p", "t": "t", "whole": "w"}
     assert found == {"id.txt": b"1", "%72ow.json": b"[1]", "a%2Fb.txt": b"s", "%2Ex.txt": b"d",
-                     "%25.txt": b"p", "t.txt": b"t"}
+                     "%25.txt": b"p", "t.txt": b"t", "whole.txt": b"w"}
 
 
 def test_without_a_primary_key_there_are_no_rows(mount, table):
@@ -308,6 +315,48 @@ def test_a_changed_row_shows_its_new_values(mount, table):
     assert os.path.exists(rows(mount, table, "1", "row.json"))
 
 
+def test_a_new_version_has_its_size_while_others_read_the_old_one(mount, table):
+    """Rows: sizes are exact; whoever opens it later gets the new version."""
+    make(mount, table, "id int PRIMARY KEY, t text")
+    path = rows(mount, table, "1", "t.txt")
+    mount.sql(f'INSERT INTO "{table}" VALUES (1, %s)', "x")
+    for number in range(2, 12):
+        with open(path, "rb", buffering=0) as old:
+            assert len(old.read()) == number - 1
+            mount.sql(f'UPDATE "{table}" SET t = %s', "x" * number)
+            with open(path, "rb", buffering=0) as new:
+                assert os.fstat(new.fileno()).st_size == number
+                assert new.read() == b"x" * number
+            assert os.stat(path).st_size == number
+            assert os.fstat(old.fileno()).st_size == number - 1
+
+
+@pytest.mark.parametrize("change", [
+    "ALTER TABLE {0} DROP COLUMN data", "ALTER TABLE {0} RENAME data TO other",
+    "DROP TABLE {0}", "ALTER TABLE {0} RENAME TO {0}_new"])
+def test_a_table_that_is_altered_while_a_value_is_read_gives_an_error(mount, table, change):
+    """Rows: when its table is altered or dropped, EIO; the reason names the file."""
+    content, path = big_row(mount, table, 9 * MIB)
+    with open(path, "rb", buffering=0) as file:
+        assert os.pread(file.fileno(), 100, 0) == content[:100]
+        mount.sql(change.format(table))
+        assert_errno(errno.EIO, lambda: [os.pread(file.fileno(), 100, offset * MIB)
+                                         for offset in (8, 4, 6, 0)])
+    assert failures(mount, f"{table}/rows/1/data.bin")
+
+
+def test_an_error_of_a_replaced_version_names_the_file(mount, table):
+    """Rows: the reason stands in errors.jsonl."""
+    content, path = big_row(mount, table, 9 * MIB)
+    with open(path, "rb", buffering=0) as file:
+        assert os.pread(file.fileno(), 100, 0) == content[:100]
+        mount.sql(f'UPDATE "{table}" SET note = 1')
+        with open(path, "rb", buffering=0) as other:
+            assert os.pread(other.fileno(), 9, 8 * MIB) == content[8 * MIB:8 * MIB + 9]
+        assert_errno(errno.EIO, lambda: os.pread(file.fileno(), 100, 8 * MIB))
+    assert "was changed" in failures(mount, f"{table}/rows/1/data.bin")[-1]["message"]
+
+
 def test_rmdir_deletes_the_row(mount, another_mount, table):
     """Rows: rmdir deletes that row; no_drop does not concern it."""
     other = another_mount(workspace=mount.workspace, options=["-o", "no_drop"])
@@ -426,9 +475,122 @@ def test_rows_that_come_and_go_during_a_listing_do_not_disturb_it(mount, table):
 
 
 def test_a_key_too_long_for_a_name_is_said(mount, table):
-    """Rows: a name has at most 255 bytes."""
+    """Rows: a name has at most 255 bytes; all others are listed."""
     make(mount, table, "k text PRIMARY KEY")
     mount.sql(f"INSERT INTO \"{table}\" VALUES ('a'), ('b' || repeat('x', 300)), ('c')")
     ran = run("ls", rows(mount, table))
-    assert ran.code != 0 and "name too long" in ran.err and "a" in ran.out.split()
-    assert os.path.isdir(rows(mount, table, "c"))
+    assert ran.code != 0 and "name too long" in ran.err and ran.out.split() == ["a", "c"]
+    assert "301 bytes" in failures(mount, f"{table}/rows")[-1]["message"]
+    mount.sql(f"DELETE FROM \"{table}\" WHERE k = 'a'")
+    assert run("ls", rows(mount, table)).out.split() == ["c"]
+    mount.sql(f"DELETE FROM \"{table}\" WHERE length(k) > 300")
+    assert run("ls", rows(mount, table)).ok().out.split() == ["c"]
+
+
+def test_pages_of_keys_too_long_do_not_end_a_listing(mount, table):
+    """Rows: what can be listed is."""
+    make(mount, table, "k text PRIMARY KEY")
+    mount.sql(f"INSERT INTO \"{table}\" SELECT repeat(chr(228), 150) || n FROM "
+              "generate_series(1, 2500) n")
+    mount.sql(f"INSERT INTO \"{table}\" SELECT n::text || chr(228) FROM generate_series(1, 1500) n")
+    names = []
+    with pytest.raises(OSError) as caught, os.scandir(rows(mount, table)) as entries:
+        for entry in entries:
+            names.append(entry.name)
+    assert caught.value.errno == errno.ENAMETOOLONG
+    assert len(names) == 1500 and set(names) == {f"{n}ä" for n in range(1, 1501)}
+
+
+@pytest.mark.parametrize("change", ["DROP TABLE {0}", "ALTER TABLE {0} RENAME TO {0}_new"])
+def test_a_listing_that_breaks_off_does_not_look_complete(mount, table, change):
+    """Rows: a listing that breaks off ends with EIO."""
+    make(mount, table, "id int PRIMARY KEY")
+    mount.sql(f"INSERT INTO {table} SELECT generate_series(1, 20000)")
+    names = []
+    with pytest.raises(OSError) as caught, os.scandir(rows(mount, table)) as entries:
+        for entry in entries:
+            if not names:
+                mount.sql(change.format(table))
+            names.append(entry.name)
+    assert caught.value.errno == errno.EIO and 0 < len(names) < 20000
+
+
+def test_keys_of_any_type(mount, table):
+    """Rows: the key in PostgreSQL's text form."""
+    mount.sql(f"CREATE TYPE {table}_pair AS (a int, b text); "
+              f"CREATE DOMAIN {table}_small AS int CHECK (value < 100); "
+              f"CREATE TYPE {table}_mood AS ENUM ('so, so', '.fine')")
+    keys = {f"{table}_pair": ["(1,x)", '(2,"a/b")', '(3,"")'], f"{table}_small": ["7", "-7"],
+            f"{table}_mood": ["so, so", ".fine"], "float8": ["NaN", "-0", "0.1", "1e-300"],
+            "numeric": ["1.50", "NaN"], "bytea": ["\\x", "\\x00ff"], "date": ["infinity"],
+            "int[]": ["{1,2}", "{}"], "int4range": ["[1,3)", "empty"], "char(4)": ["ab", ""],
+            "inet": ["10.0.0.0/8"]}
+    for number, (kind, values) in enumerate(keys.items()):
+        make(mount, f"{table}_{number}", f"k {kind} PRIMARY KEY, v text")
+        for value in values:
+            mount.sql(f'INSERT INTO "{table}_{number}" VALUES (%s, %s)', value, value)
+        folder = rows(mount, f"{table}_{number}")
+        names = os.listdir(folder)
+        assert len(names) == len(values), kind
+        assert {files.read(os.path.join(folder, name, "v.txt")).decode()
+                for name in names} == set(values), kind
+        for wrong in ("x", "101", "(1", "-1.0", "{", "\\x0"):
+            assert_errno(errno.ENOENT, lambda path=wrong: os.stat(os.path.join(folder, path)))
+        for name in names:
+            os.rmdir(os.path.join(folder, name))
+        assert mount.n_rows(f"{table}_{number}") == 0, kind
+
+
+def test_a_key_that_gets_another_type_is_found(mount, table):
+    """Rows: what others change shows within a second."""
+    make(mount, table, "id int PRIMARY KEY")
+    mount.sql(f'INSERT INTO "{table}" VALUES (1)')
+    for _ in range(20):
+        assert os.listdir(rows(mount, table, "1")) and os.listdir(rows(mount, table)) == ["1"]
+        assert not os.path.exists(rows(mount, table, "2"))
+    mount.sql(f'ALTER TABLE "{table}" ALTER id TYPE bigint')
+    mount.sql(f'INSERT INTO "{table}" SELECT 3000000000 + n FROM generate_series(1, 2500) n')
+    wait_for(lambda: os.path.exists(rows(mount, table, "3000000001", "id.txt")), 2, "the row")
+    assert len(os.listdir(rows(mount, table))) == 2501
+
+
+def test_domains_are_what_they_are_made_of(mount, table):
+    """Rows: a file for each value, by what it is."""
+    mount.sql(f"CREATE DOMAIN {table}_a AS bytea; CREATE DOMAIN {table}_b AS {table}_a; "
+              f"CREATE DOMAIN {table}_c AS jsonb; CREATE DOMAIN {table}_d AS int[]; "
+              f"CREATE DOMAIN {table}_e AS text")
+    make(mount, table, f"id int PRIMARY KEY, a {table}_a, b {table}_b, c {table}_c, "
+                       f"d {table}_d, e {table}_e")
+    mount.sql(f"INSERT INTO {table} VALUES (1, '\\x01', '\\x02', '[true]', '{{3,4}}', 'ä')")
+    found = contents(rows(mount, table, "1"))
+    assert found == {"id.txt": b"1", "a.bin": b"\x01", "b.bin": b"\x02", "c.json": b"[true]",
+                     "d.json": b"[3,4]", "e.txt": "ä".encode(),
+                     "row.json": '{"id":1,"c":[true],"d":[3,4],"e":"ä"}\n'.encode()}
+
+
+def test_rows_of_heirs_are_their_own(mount, table):
+    """Rows: rows of tables that inherit are in those tables' folders."""
+    make(mount, table, "id int PRIMARY KEY, v text")
+    mount.sql(f"CREATE TABLE {table}_heir (PRIMARY KEY (id)) INHERITS ({table}); "
+              f"INSERT INTO {table} VALUES (1, 'own'); "
+              f"INSERT INTO {table}_heir VALUES (1, 'heir'), (2, 'heir')")
+    assert os.listdir(rows(mount, table)) == ["1"]
+    assert files.read(rows(mount, table, "1", "v.txt")) == b"own"
+    os.rmdir(rows(mount, table, "1"))
+    assert_errno(errno.ENOENT, lambda: os.rmdir(rows(mount, table, "2")))
+    assert mount.sql(f"SELECT id, v FROM {table} ORDER BY id") == [(1, "heir"), (2, "heir")]
+    wait_for(lambda: os.path.isdir(mount.at(f"{table}_heir")), 2, "the heir's folder")
+    assert files.read(rows(mount, f"{table}_heir", "1", "v.txt")) == b"heir"
+
+
+def test_partitions_are_one_table(mount, table):
+    """Rows: rows of partitions are rows of their table."""
+    make(mount, table, "id int PRIMARY KEY, v text) PARTITION BY RANGE (id")
+    for number in (0, 1):
+        mount.sql(f"CREATE TABLE {table}_{number} PARTITION OF {table} "
+                  f"FOR VALUES FROM ({number * 10}) TO ({number * 10 + 10})")
+    mount.sql(f"INSERT INTO {table} VALUES (1, 'a'), (11, 'b')")
+    assert os.listdir(rows(mount, table)) == ["1", "11"]
+    assert files.read(rows(mount, table, "11", "v.txt")) == b"b"
+    os.rmdir(rows(mount, table, "11"))
+    assert os.listdir(rows(mount, table)) == ["1"] and mount.n_rows(f"{table}_1") == 0
