@@ -189,15 +189,17 @@ send_statement(LakePgConnection *connection, const LakeStatement *statement,
     return sent ? TRUE : fail_to_send(connection, error);
 }
 
-/* A table that changed under a prepared statement (0A000), or a pooler between us and the
- * server (26000): the statement itself is fine. */
+/* A table that changed under a prepared statement (0A000), a pooler between us and the server
+ * (26000), or a name that a query of the user's took by PREPARE (42P05): the statement itself
+ * is fine. */
 static gboolean
 is_stale_plan(const GError *error)
 {
     const LakeErrorFacts *facts = lake_error_facts(error);
 
     return facts && (g_strcmp0(facts->sqlstate, "0A000") == 0 ||
-                        g_strcmp0(facts->sqlstate, "26000") == 0);
+                        g_strcmp0(facts->sqlstate, "26000") == 0 ||
+                        g_strcmp0(facts->sqlstate, "42P05") == 0);
 }
 
 LakeResult *
