@@ -183,6 +183,14 @@ fs_query_remove(FsNode *folder, const char *name, GError **error)
         return FALSE;
     }
     place_init(&place, folder, name);
+    /* Else whoever removes a file in order to make it anew (tar) would try for ever. */
+    if (!fs_query_store_has(place.queries_dir, place.table, name)) {
+        gboolean is_default = strcmp(name, "query.sql") == 0;
+        lake_error_set(error, LAKE_ERROR_CLASS_GENERAL,
+            is_default ? LAKE_ERROR_REFUSED : LAKE_ERROR_NOT_FOUND, "nobody wrote \"%s\"%s",
+            name, is_default ? ": the default stays" : "");
+        return FALSE;
+    }
     if (!fs_query_store_remove(place.queries_dir, place.table, name, error))
         return FALSE;
     fs_node_detach(folder, name);

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """fs/SEMANTICS.md, Queries: a file that holds a statement, and gives its result."""
 
+import contextlib
 import json
 import mmap
 import os
@@ -314,6 +315,35 @@ def test_rm_brings_the_default_back(query):
     assert json.loads(query.read()) == [{"one": 1}]
     os.unlink(query.path)
     assert len(json.loads(query.read())) == 100
+    with pytest.raises(PermissionError):
+        os.unlink(query.path)
+    assert len(json.loads(query.read())) == 100
+
+
+def test_tar_of_a_query_comes_to_an_end(query, work):
+    """Queries: tar needs --overwrite for a query.sql."""
+    files.write(os.path.join(work, "query.sql"), "SELECT 7 AS it")
+    archive = os.path.join(work, "a.tar")
+    run("tar", "-C", work, "-cf", archive, "query.sql").ok()
+    folder = os.path.dirname(query.path)
+    assert run("tar", "-C", folder, "-xf", archive, timeout=20).code == 2
+    assert len(json.loads(query.read())) == 100
+    run("tar", "-C", folder, "--overwrite", "-xf", archive, timeout=20).ok()
+    assert json.loads(query.read()) == [{"it": 7}]
+
+
+def test_a_name_taken_by_prepare_disturbs_nobody(mount, table):
+    """Queries: what a statement does to its session stays with it."""
+    mount.sql(f'CREATE TABLE "{table}" (id int PRIMARY KEY)')
+    for number in range(40):
+        with contextlib.suppress(OSError):  # the name may be taken by now
+            files.write(mount.at("query.sql"), f"PREPARE lake_{number} AS SELECT 1")
+    wait_for(lambda: os.path.isdir(mount.at(table)), 2, "the folder")
+    assert os.listdir(mount.at(table, "rows")) == []
+    mount.sql(f'INSERT INTO "{table}" SELECT generate_series(1, 9)')
+    assert len(os.listdir(mount.at(table, "rows"))) == 9
+    assert files.read(mount.at(table, "rows", "3", "id.txt")) == b"3"
+    os.unlink(mount.at("query.sql"))
 
 
 def test_a_definition_survives_the_mount(mount, another_mount, table):
