@@ -20,6 +20,8 @@ enum {
     OID_INT8_ARRAY = 1016,
     OID_FLOAT4_ARRAY = 1021,
     OID_FLOAT8_ARRAY = 1022,
+    OID_JSONB = 3802,
+    OID_JSONB_ARRAY = 3807,
 };
 
 /* Domains are spelled as pg_type.typname has them: the extension creates them unquoted. */
@@ -43,6 +45,7 @@ static const LakeTypeInfo types[] = {
     {LAKE_TYPE_POINT, "POINT", "real[]", "deeplake_point", OID_FLOAT4_ARRAY, 0},
     {LAKE_TYPE_MESH, "MESH", "bytea", "mesh", OID_BYTEA, OID_BYTEA_ARRAY},
     {LAKE_TYPE_MEDICAL, "MEDICAL", "bytea", "medical", OID_BYTEA, OID_BYTEA_ARRAY},
+    {LAKE_TYPE_JSONB, "JSONB", "jsonb", NULL, OID_JSONB, OID_JSONB_ARRAY},
     /* A column is never created of it, so it has no SQL name. */
     {LAKE_TYPE_OTHER, "OTHER", NULL, NULL, 0, 0},
 };
@@ -91,5 +94,17 @@ lake_type_from_sql(const char *sql_type)
     if (g_ascii_strcasecmp(name, "embedding") == 0 ||
         g_ascii_strcasecmp(name, "embedding_2d") == 0)
         return LAKE_TYPE_EMBEDDING;
+    return LAKE_TYPE_OTHER;
+}
+
+LakeType
+lake_type_from_schema(const char *name)
+{
+    if (g_ascii_strcasecmp(name, "JSON") == 0)
+        return LAKE_TYPE_JSONB;
+    for (guint i = 0; types[i].type != LAKE_TYPE_OTHER; i++) {
+        if (g_ascii_strcasecmp(types[i].schema_name, name) == 0)
+            return types[i].type;
+    }
     return LAKE_TYPE_OTHER;
 }

@@ -26,6 +26,7 @@ typedef enum {
     LAKE_TYPE_POINT,
     LAKE_TYPE_MESH,
     LAKE_TYPE_MEDICAL,
+    LAKE_TYPE_JSONB, /* of later versions of the specification, which calls it JSON too */
     LAKE_TYPE_OTHER, /* a PostgreSQL type that the specification does not name */
 } LakeType;
 
@@ -43,3 +44,7 @@ const LakeTypeInfo *lake_type_info(LakeType type);
 /* The specification's name for a column of this SQL type as format_type() writes it, or of this
  * domain; LAKE_TYPE_OTHER where it has none. */
 LakeType lake_type_from_sql(const char *sql_type);
+
+/* The type that a schema calls so ("INT64", in any case; "JSON" is JSONB); LAKE_TYPE_OTHER when
+ * there is none. */
+LakeType lake_type_from_schema(const char *name);

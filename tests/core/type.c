@@ -33,6 +33,7 @@ names_are_those_of_the_specification(void)
         {"POINT", "real[]"},
         {"MESH", "bytea"},
         {"MEDICAL", "bytea"},
+        {"JSONB", "jsonb"},
     };
 
     g_assert_cmpuint(G_N_ELEMENTS(expected), ==, LAKE_TYPE_OTHER);
@@ -78,12 +79,28 @@ domains_are_found_however_format_type_spells_them(void)
 static void
 types_without_a_name_are_other(void)
 {
-    static const char *const names[] = {"numeric", "jsonb", "point", "polygon", "public.text",
+    static const char *const names[] = {"numeric", "json", "point", "polygon", "public.text",
         "\"text\"", "integer[]", "real[", "image[]", "timestamp with time zone", "", "\"",
         "\"\"", "."};
 
     for (guint i = 0; i < G_N_ELEMENTS(names); i++)
         g_assert_cmpint(lake_type_from_sql(names[i]), ==, LAKE_TYPE_OTHER);
+}
+
+static void
+schema_names_are_found_in_any_case(void)
+{
+    for (int type = LAKE_TYPE_TEXT; type < LAKE_TYPE_OTHER; type++) {
+        const char *name = lake_type_info((LakeType)type)->schema_name;
+        g_autofree char *lower = g_ascii_strdown(name, -1);
+        g_assert_cmpint(lake_type_from_schema(name), ==, type);
+        g_assert_cmpint(lake_type_from_schema(lower), ==, type);
+    }
+    g_assert_cmpint(lake_type_from_schema("Json"), ==, LAKE_TYPE_JSONB);
+    g_assert_cmpint(lake_type_from_schema("OTHER"), ==, LAKE_TYPE_OTHER);
+    g_assert_cmpint(lake_type_from_schema("FILE"), ==, LAKE_TYPE_OTHER);
+    g_assert_cmpint(lake_type_from_schema("bigint"), ==, LAKE_TYPE_OTHER);
+    g_assert_cmpint(lake_type_from_schema(""), ==, LAKE_TYPE_OTHER);
 }
 
 int
@@ -101,5 +118,7 @@ main(int argc, char **argv)
         domains_are_found_however_format_type_spells_them);
     g_test_add_func(
         "/core/type/types-without-a-name-are-other", types_without_a_name_are_other);
+    g_test_add_func(
+        "/core/type/schema-names-are-found-in-any-case", schema_names_are_found_in_any_case);
     return g_test_run();
 }
