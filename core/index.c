@@ -297,6 +297,9 @@ lake_index_info(LakeCatalog *catalog, const char *table, const char *label,
 
 /* --- making and dropping --- */
 
+static const char methods_sql[] =
+    "SELECT amname FROM pg_catalog.pg_am WHERE amtype = 'i' ORDER BY 1";
+
 static gboolean
 has_method(const LakeResult *methods, const char *method)
 {
@@ -363,8 +366,8 @@ run_text(
 /* Whoever makes an index of this table waits here for others that do: so a label is made once.
  */
 static gboolean
-check_is_new(LakeTransaction *transaction, LakeCatalog *catalog, const char *table,
-    const char *label, GCancellable *cancellable, GError **error)
+look_for(LakeTransaction *transaction, LakeCatalog *catalog, const char *table,
+    const char *label, gboolean *ret_is_there, GCancellable *cancellable, GError **error)
 {
     g_autofree char *qualified = lake_catalog_qualify(catalog, table);
     g_autofree char *literal = lake_statement_literal(qualified);
@@ -380,12 +383,22 @@ check_is_new(LakeTransaction *transaction, LakeCatalog *catalog, const char *tab
     if (!result)
         return FALSE;
     g_autoptr(GPtrArray) indexes = indexes_from_result(result);
-    if (find_label(indexes, label)) {
+    *ret_is_there = find_label(indexes, label) != NULL;
+    return TRUE;
+}
+
+static gboolean
+check_is_new(LakeTransaction *transaction, LakeCatalog *catalog, const char *table,
+    const char *label, GCancellable *cancellable, GError **error)
+{
+    gboolean is_there;
+
+    if (!look_for(transaction, catalog, table, label, &is_there, cancellable, error))
+        return FALSE;
+    if (is_there)
         lake_error_set(error, LAKE_ERROR_CLASS_TABLE, LAKE_ERROR_EXISTS,
             "the table \"%s\" has the index \"%s\" already", table, label);
-        return FALSE;
-    }
-    return TRUE;
+    return !is_there;
 }
 
 /* CREATE INDEX; *ret_name, quoted and qualified. */
@@ -401,8 +414,7 @@ create_sql(LakeTransaction *transaction, LakeCatalog *catalog, const char *table
     g_autofree char *quoted_name = lake_statement_quote(name);
     g_autofree char *qualified = lake_catalog_qualify(catalog, table);
     g_autoptr(GString) list = g_string_new(NULL);
-    g_autoptr(LakeStatement) ask =
-        lake_statement_new("SELECT amname FROM pg_catalog.pg_am WHERE amtype = 'i' ORDER BY 1");
+    g_autoptr(LakeStatement) ask = lake_statement_new(methods_sql);
 
     if (!lake_index_parse(label, &columns, &method, error))
         return NULL;
@@ -427,18 +439,112 @@ create_in(LakeTransaction *transaction, LakeCatalog *catalog, const char *table,
     g_autofree char *name = NULL;
     g_autofree char *text = g_strconcat(COMMENT_PREFIX, label, NULL);
     g_autofree char *literal = lake_statement_literal(text);
-
-    /* Its own time limit is Ctrl-C: the one of queries is too short for a large table. */
-    if (!run_text(transaction, "SET LOCAL statement_timeout = 0", cancellable, error) ||
-        !check_is_new(transaction, catalog, table, label, cancellable, error))
-        return FALSE;
     g_autofree char *create =
         create_sql(transaction, catalog, table, label, &name, cancellable, error);
+
     if (!create || !run_text(transaction, create, cancellable, error))
         return FALSE;
     g_autofree char *comment = g_strdup_printf("COMMENT ON INDEX %s IS %s", name, literal);
-    return run_text(transaction, comment, cancellable, error) &&
+    return run_text(transaction, comment, cancellable, error);
+}
+
+static gboolean
+create_new(LakeTransaction *transaction, LakeCatalog *catalog, const char *table,
+    const char *label, GCancellable *cancellable, GError **error)
+{
+    /* Its own time limit is Ctrl-C: the one of queries is too short for a large table. */
+    return run_text(transaction, "SET LOCAL statement_timeout = 0", cancellable, error) &&
+           check_is_new(transaction, catalog, table, label, cancellable, error) &&
+           create_in(transaction, catalog, table, label, cancellable, error) &&
            lake_transaction_commit(transaction, cancellable, error);
+}
+
+/* "SELECT …" of one text; NULL without an error: no row. */
+static char *
+ask_text(LakeTransaction *transaction, const char *sql, const char *const *values,
+    GCancellable *cancellable, GError **error)
+{
+    g_autoptr(LakeStatement) statement = lake_statement_new(sql);
+
+    for (; *values; values++)
+        lake_statement_add_text(statement, *values);
+    g_autoptr(LakeResult) result =
+        lake_transaction_run(transaction, statement, cancellable, error);
+    return result && lake_result_n_rows(result) > 0 ? g_strdup(lake_result_text(result, 0, 0))
+                                                    : NULL;
+}
+
+/* What the extension makes of an index that names no type. */
+static const char *
+method_of(const char *sql_type)
+{
+    LakeType type = lake_type_from_sql(sql_type);
+
+    if (type == LAKE_TYPE_TEXT)
+        return "bm25";
+    return type == LAKE_TYPE_EMBEDDING ? "embedding_index" : "inverted";
+}
+
+/* As a label; NULL with an error: there is no such column. */
+static char *
+dup_label(LakeTransaction *transaction, LakeCatalog *catalog, const char *table,
+    const LakeSchemaIndex *index, GCancellable *cancellable, GError **error)
+{
+    const char *values[] = {lake_catalog_schema(catalog), table, index->column, NULL};
+    g_autoptr(GError) failure = NULL;
+    g_autofree char *type = ask_text(transaction,
+        "SELECT pg_catalog.format_type(a.atttypid, a.atttypmod) FROM pg_catalog.pg_attribute a"
+        " JOIN pg_catalog.pg_class c ON c.oid = a.attrelid"
+        " JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace WHERE n.nspname = $1"
+        " AND c.relname = $2 AND a.attname = $3 AND a.attnum > 0 AND NOT a.attisdropped",
+        values, cancellable, &failure);
+
+    if (failure) {
+        g_propagate_error(error, g_steal_pointer(&failure));
+        return NULL;
+    }
+    if (!type) {
+        lake_error_bad_input(error, LAKE_ERROR_CLASS_INGEST,
+            "the option index names the column \"%s\", which the table \"%s\" does not have",
+            index->column, table);
+        if (error)
+            lake_error_hint(*error, "correct the option index");
+        return NULL;
+    }
+    g_autofree char *column = encode(index->column, "%/,");
+    return g_strdup_printf("%s.%s", column, index->method ? index->method : method_of(type));
+}
+
+gboolean
+lake_index_add(LakeTransaction *transaction, LakeCatalog *catalog, const char *table,
+    const LakeSchemaIndex *index, GCancellable *cancellable, GError **error)
+{
+    gboolean is_there;
+    g_autofree char *label = dup_label(transaction, catalog, table, index, cancellable, error);
+
+    if (!label || !look_for(transaction, catalog, table, label, &is_there, cancellable, error))
+        return FALSE;
+    if (is_there || create_in(transaction, catalog, table, label, cancellable, error))
+        return TRUE;
+    g_prefix_error(error, "making the index \"%s\" of \"%s\": ", label, table);
+    return FALSE;
+}
+
+gboolean
+lake_index_check_method(
+    LakeCatalog *catalog, const char *method, GCancellable *cancellable, GError **error)
+{
+    g_autofree char *options = NULL;
+    g_autoptr(LakeStatement) ask = lake_statement_new(methods_sql);
+    g_autoptr(LakeResult) methods = lake_transport_run(
+        lake_catalog_transport(catalog), LAKE_TRANSPORT_INTERACTIVE, ask, cancellable, error);
+    g_autofree char *access_method =
+        methods ? dup_access_method(method ? method : "bm25", methods, &options, error) : NULL;
+
+    if (methods && !access_method && error && !method)
+        lake_error_hint(
+            *error, "name a method of the server, as in {\"index\": {\"file_id\": \"btree\"}}");
+    return access_method != NULL;
 }
 
 gboolean
@@ -452,7 +558,7 @@ lake_index_create(LakeCatalog *catalog, const char *table, const char *label,
         return FALSE;
     g_autoptr(LakeTransaction) transaction = lake_transport_begin(
         lake_catalog_transport(catalog), LAKE_TRANSPORT_BULK, cancellable, error);
-    if (transaction && create_in(transaction, catalog, table, label, cancellable, error))
+    if (transaction && create_new(transaction, catalog, table, label, cancellable, error))
         return TRUE;
     g_prefix_error(error, "making the index \"%s\" of \"%s\": ", label, table);
     return FALSE;

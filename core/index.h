@@ -11,6 +11,7 @@
  */
 
 #include "core/catalog.h"
+#include "core/schema.h"
 
 #define LAKE_INDEX_LABEL_MAX_BYTES 255 /* NAME_MAX, linux/limits.h */
 
@@ -30,6 +31,16 @@ char *lake_index_info(LakeCatalog *catalog, const char *table, const char *label
  *   UNSUPPORTED  of the method's index types the server has not the access method */
 gboolean lake_index_create(LakeCatalog *catalog, const char *table, const char *label,
     GCancellable *cancellable, GError **error);
+
+/* The same within a transaction, for an index of the option index; fine when it is there. A
+ * method that is NULL is the type of index that the column's type has with the extension.
+ *   BAD_INPUT also when there is no such column */
+gboolean lake_index_add(LakeTransaction *transaction, LakeCatalog *catalog, const char *table,
+    const LakeSchemaIndex *index, GCancellable *cancellable, GError **error);
+
+/* Whether the server can make an index with this method (NULL: of the extension). */
+gboolean lake_index_check_method(
+    LakeCatalog *catalog, const char *method, GCancellable *cancellable, GError **error);
 
 /* NOT_FOUND; REFUSED for the index of a constraint, the primary key first of all. */
 gboolean lake_index_drop(LakeCatalog *catalog, const char *table, const char *label,

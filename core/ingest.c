@@ -11,6 +11,9 @@
 /* Values in spools of their own, each an open file. */
 #define BATCH_SPOOLS 32
 
+/* How often rows are made anew because the table became another meanwhile. */
+#define TABLE_ATTEMPTS_MAX 5
+
 /* Making the rows of a slow kind, and sending them, as shares of the whole: for PDF and video
  * alike the server has little to do. */
 #define SHARE_OF_READING 0.9
@@ -53,6 +56,7 @@ report(Source *source, LakeIngestPhase phase, gint64 n_rows, double share)
     source->share = CLAMP(share, source->share, 1);
     LakeIngestState state = {
         .phase = phase,
+        .kind = source->kind->kind,
         .n_rows = n_rows,
         .total = total,
         .bytes_done = (gint64)(source->share * (double)size_bytes),
@@ -255,6 +259,20 @@ propagate_as_ingest_error(GError *failure, const LakeIngestFile *file, GError **
     }
 }
 
+/* For kinds whose columns depend on it; NULL where there is none yet. */
+static gboolean
+look_at_table(
+    LakeIngestCommit *commit, LakeTable **ret_table, GCancellable *cancellable, GError **error)
+{
+    g_autoptr(GError) failure = NULL;
+
+    *ret_table = lake_catalog_find(commit->catalog, commit->file->table, cancellable, &failure);
+    if (*ret_table || g_error_matches(failure, LAKE_ERROR, LAKE_ERROR_NOT_FOUND))
+        return TRUE;
+    g_propagate_error(error, g_steal_pointer(&failure));
+    return FALSE;
+}
+
 static gboolean
 ingest_source(LakeIngestCommit *commit, GCancellable *cancellable, GError **error)
 {
@@ -269,16 +287,42 @@ ingest_source(LakeIngestCommit *commit, GCancellable *cancellable, GError **erro
         .staging_dir = file->staging_dir,
     };
     Source source = {.file = file, .kind = kind};
-    g_autoptr(LakeRows) rows = lake_rows_new(kind->columns, kind->n_columns);
+    const LakeColumn *columns = kind->columns;
+    guint n_columns = kind->n_columns;
+    g_autoptr(LakeTable) table = NULL;
 
+    if (kind->columns_of && !look_at_table(commit, &table, cancellable, error))
+        return FALSE;
+    input.table = table;
     source.state = kind->open(&input, cancellable, error);
     if (!source.state)
         return FALSE;
+    if (kind->columns_of)
+        columns = kind->columns_of(source.state, &n_columns);
+    g_autoptr(LakeRows) rows = lake_rows_new(columns, n_columns);
     commit->rows = rows;
     commit->source = &source;
     gboolean is_good = ingest_rows(&source, commit, cancellable, error);
     kind->close(source.state);
     return is_good;
+}
+
+/* Of two clients that make a table, or a column, the later takes the types of the first. */
+static gboolean
+ingest_with_table(LakeIngestCommit *commit, GCancellable *cancellable, GError **error)
+{
+    for (int attempt = 1;; attempt++) {
+        g_autoptr(GError) failure = NULL;
+
+        if (ingest_source(commit, cancellable, &failure))
+            return TRUE;
+        if (!commit->is_outdated || attempt == TABLE_ATTEMPTS_MAX) {
+            g_propagate_error(error, g_steal_pointer(&failure));
+            return FALSE;
+        }
+        commit->is_outdated = FALSE;
+        commit->has_moved_on = FALSE;
+    }
 }
 
 LakeLedgerEntry *
@@ -293,7 +337,7 @@ lake_ingest_file(
     if (!lake_ledger_check_path(file->path, error) ||
         !lake_ingest_settings_check(&file->settings, error))
         return NULL;
-    kind = lake_ingest_kind_of(file->path);
+    kind = lake_ingest_kind_for(file->path, &file->settings);
     entry = new_entry(file, kind);
     LakeIngestCommit commit = {
         .catalog = catalog,
@@ -305,7 +349,7 @@ lake_ingest_file(
         .sent = report_sent,
     };
     if (!try_unchanged(&commit, &is_unchanged, cancellable, &failure) ||
-        (!is_unchanged && !ingest_source(&commit, cancellable, &failure))) {
+        (!is_unchanged && !ingest_with_table(&commit, cancellable, &failure))) {
         propagate_as_ingest_error(g_steal_pointer(&failure), file, error);
         return NULL;
     }

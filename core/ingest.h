@@ -9,6 +9,7 @@
  */
 
 #include "core/ledger.h"
+#include "core/schema.h"
 
 /* The threads that make rows of pages and segments: one bounded number for all files. */
 typedef struct LakeIngestWorkers LakeIngestWorkers;
@@ -25,6 +26,7 @@ typedef struct {
     gint64 pdf_dpi;         /* pixels per inch of a page's image */
     gint64 pdf_max_pages;   /* a PDF of more is refused */
     gint64 segment_seconds; /* nominal length of a video segment, at least 1 */
+    LakeSchema *schema;     /* what files and rows are to be; NULL: files, by their kinds */
 } LakeIngestSettings;
 
 typedef enum {
@@ -38,6 +40,7 @@ typedef struct {
     gint64 n_rows;     /* made, while reading; sent, while sending */
     gint64 total;      /* rows in all; -1 while unknown */
     gint64 bytes_done; /* of the file's bytes, as far as known; -1 otherwise */
+    const char *kind;  /* the ledger's; constant; NULL: as before */
 } LakeIngestState;
 
 /* Called from the ingesting thread whenever some rows were made or sent. */
@@ -55,7 +58,8 @@ typedef struct {
     LakeSpool *content;
     LakeFileAttributes attributes;
     const char *xattrs;          /* JSON object or NULL */
-    LakeIngestSettings settings; /* this, workers and staging_dir by lake_workspace_ingest() */
+    LakeIngestSettings settings; /* this up to staging_dir by lake_workspace_ingest() */
+    const char *kind;            /* that the file is by its name and settings; constant */
     LakeIngestWorkers *workers;
     const char *staging_dir; /* where rows wait that take long to make */
     LakeIngestExpectation expectation;
@@ -89,11 +93,19 @@ gboolean lake_ingest_takes_empty(const char *path);
 
 /* "text", "other" …: the kind that a file of this name is. */
 const char *lake_ingest_kind_name(const char *path);
+/* The same where the settings may say otherwise. Constant. */
+const char *lake_ingest_kind_with(const char *path, const LakeIngestSettings *settings);
+
+/* Whether some kind but rows makes a column of this name. */
+gboolean lake_ingest_is_column(const char *name);
 
 /* The extension, without its dot, of a file that begins so: "png", "mp4" …; "bin" when the
  * bytes do not say. No more than LAKE_INGEST_SNIFF_BYTES are looked at. Constant. */
 #define LAKE_INGEST_SNIFF_BYTES 1024
 const char *lake_ingest_sniff_extension(const void *bytes, gsize n_bytes);
+
+/* Gives back the schema. */
+void lake_ingest_settings_clear(LakeIngestSettings *settings);
 
 /* FALSE (BAD_INPUT) for chunk sizes that cannot be. The others are numbers of at least 1. */
 gboolean lake_ingest_settings_check(const LakeIngestSettings *settings, GError **error);

@@ -20,6 +20,7 @@ struct LakeJob {
     gint64 rows_written; /* made or sent, whichever is more */
     gint64 total;        /* -1 while unknown */
     gint64 bytes_done;   /* -1 while unknown */
+    const char *kind;    /* constant */
     char *message;       /* NULL: it did not fail */
     char *notes;         /* NULL: none */
 };
@@ -75,6 +76,7 @@ lake_jobs_begin(LakeJobs *jobs, const char *table, const char *path, gint64 size
 
     job->jobs = jobs;
     job->path = g_strconcat(table, "/", path, NULL);
+    job->kind = lake_ingest_kind_name(path);
     job->size_bytes = size_bytes;
     job->begun_us = g_get_monotonic_time();
     job->total = -1;
@@ -101,6 +103,7 @@ lake_jobs_progress(const LakeIngestState *state, gpointer data)
         job->phase = PHASE_SENDING;
         break;
     }
+    job->kind = state->kind ? state->kind : job->kind;
     job->rows_written = MAX(job->rows_written, state->n_rows);
     if (state->total >= 0)
         job->total = state->total;
@@ -243,7 +246,7 @@ append_json(GString *into, const LakeJob *job)
 
     add_int64(object, "id", job->id);
     cJSON_AddStringToObject(object, "path", job->path);
-    cJSON_AddStringToObject(object, "kind", lake_ingest_kind_name(job->path));
+    cJSON_AddStringToObject(object, "kind", job->kind);
     cJSON_AddStringToObject(object, "phase", phase_name(job->phase));
     add_int64(object, "rows_written", job->rows_written);
     add_known_int64(object, "total", job->total);

@@ -3,6 +3,7 @@
 
 #include "core/config.h"
 #include "core/error.h"
+#include "core/index.h"
 #include <cjson/cJSON.h>
 #include <math.h>
 #include <string.h>
@@ -31,8 +32,8 @@ struct LakeOptions {
 
 typedef enum {
     OPTION_COUNT,
+    OPTION_FORMAT, /* this and what follows: as in LakeSchema.texts */
     OPTION_SCHEMA,
-    OPTION_FORMAT,
     OPTION_INDEX,
 } OptionType;
 
@@ -92,46 +93,40 @@ take_count(gsize option, const cJSON *value, LakeIngestSettings *settings, GErro
     return TRUE;
 }
 
-/* {"path": "FILE"} is how the specification says that a column names files to ingest, which is
- * what a drop zone takes. */
-static gboolean
-take_schema(const cJSON *value, GError **error)
-{
-    const cJSON *column;
+/* What the options say of the rows, one by one: core/schema.c puts it together. */
+typedef struct {
+    LakeIngestSettings settings;
+    char *schema_texts[3]; /* of JSON: format, schema, index */
+    guint taken;           /* 1 << option */
+} Taking;
 
-    if (!cJSON_IsObject(value))
-        return refuse(error, "leave it out, or write {\"schema\": {\"path\": \"FILE\"}}",
-            "schema must be an object of column names and types");
-    cJSON_ArrayForEach(column, value)
-    {
-        if (!cJSON_IsString(column) || strcmp(column->valuestring, "FILE") != 0)
-            return refuse(error, "the columns of each kind are in its chunking table",
-                "schema: \"%s\" must be \"FILE\": a drop zone takes files, and their kinds "
-                "give "
-                "the columns",
-                column->string);
-    }
-    return TRUE;
+static void
+take_schema_text(Taking *taking, OptionType type, const cJSON *value)
+{
+    char **text = &taking->schema_texts[type - OPTION_FORMAT];
+    char *printed = cJSON_PrintUnformatted(value);
+
+    g_free(*text);
+    *text = g_strdup(printed);
+    cJSON_free(printed);
 }
 
 static gboolean
-take_option(gsize option, const cJSON *value, LakeIngestSettings *settings, GError **error)
+take_option(gsize option, const cJSON *value, Taking *taking, GError **error)
 {
+    OptionType type = known_options[option].type;
+
     /* As leaving it out, so that what a drop zone without options shows can be written. */
     if (cJSON_IsNull(value))
         return TRUE;
-    switch (known_options[option].type) {
+    switch (type) {
     case OPTION_COUNT:
-        return take_count(option, value, settings, error);
-    case OPTION_SCHEMA:
-        return take_schema(value, error);
+        return take_count(option, value, &taking->settings, error);
     case OPTION_FORMAT:
-        return refuse(error, "leave it out",
-            "format: a drop zone tells what a file is by its extension, and takes no format");
+    case OPTION_SCHEMA:
     case OPTION_INDEX:
-        return (cJSON_IsArray(value) && cJSON_GetArraySize(value) == 0) ||
-               refuse(error, "make it by hand: mkdir <table>/indexes/<columns>.<method>",
-                   "index: a drop zone makes no indexes");
+        take_schema_text(taking, type, value);
+        return TRUE;
     }
     g_assert_not_reached();
 }
@@ -154,38 +149,52 @@ refuse_unknown(const char *name, GError **error)
 }
 
 static gboolean
-take_member(const cJSON *member, guint *taken, LakeIngestSettings *settings, GError **error)
+take_member(const cJSON *member, Taking *taking, GError **error)
 {
     for (gsize i = 0; i < G_N_ELEMENTS(known_options); i++) {
         if (strcmp(member->string, known_options[i].name) != 0)
             continue;
-        if (*taken & 1U << i)
+        if (taking->taken & 1U << i)
             return refuse(error, "which of them counts?", "the option \"%s\" is there twice",
                 member->string);
-        *taken |= 1U << i;
-        return take_option(i, member, settings, error);
+        taking->taken |= 1U << i;
+        return take_option(i, member, taking, error);
     }
     return refuse_unknown(member->string, error);
 }
 
+static void
+clear_taking(Taking *taking)
+{
+    for (guint i = 0; i < G_N_ELEMENTS(taking->schema_texts); i++)
+        g_free(taking->schema_texts[i]);
+}
+
+G_DEFINE_AUTO_CLEANUP_CLEAR_FUNC(Taking, clear_taking)
+
 static gboolean
 take_object(const cJSON *object, LakeIngestSettings *settings, GError **error)
 {
-    LakeIngestSettings changed = *settings;
+    g_auto(Taking) taking = {.settings = *settings};
+    LakeSchema *schema = NULL;
     const cJSON *member;
-    guint taken = 0;
 
     if (!cJSON_IsObject(object))
         return refuse(error, "write an object, as {\"chunk_size\": 500}",
             "the options must be a JSON object");
+    for (guint i = 0; settings->schema && i < G_N_ELEMENTS(taking.schema_texts); i++)
+        taking.schema_texts[i] = g_strdup(settings->schema->texts[i]);
     cJSON_ArrayForEach(member, object)
     {
-        if (!take_member(member, &taken, &changed, error))
+        if (!take_member(member, &taking, error))
             return FALSE;
     }
-    if (!lake_ingest_settings_check(&changed, error))
+    if (!lake_ingest_settings_check(&taking.settings, error) ||
+        !lake_schema_parse(taking.schema_texts[0], taking.schema_texts[1],
+            taking.schema_texts[2], &schema, error))
         return FALSE;
-    *settings = changed;
+    *settings = taking.settings;
+    settings->schema = schema;
     return TRUE;
 }
 
@@ -211,8 +220,10 @@ lake_options_parse(
             LAKE_OPTIONS_MAX_BYTES);
     if (!g_utf8_validate(text, (gssize)n_bytes, NULL))
         return refuse(error, "JSON is written in UTF-8", "the options are no text in UTF-8");
-    if (strspn(copy, " \t\r\n") == n_bytes)
+    if (strspn(copy, " \t\r\n") == n_bytes) {
+        lake_schema_ref(settings->schema);
         return TRUE;
+    }
 
     cJSON *object = cJSON_ParseWithOpts(copy, &end, TRUE);
     if (!object)
@@ -223,23 +234,31 @@ lake_options_parse(
     return is_good;
 }
 
+static void
+append_value(GString *text, gsize option, const LakeIngestSettings *settings)
+{
+    static const char *const unset[] = {"\"files\"", "null", "[]"};
+    OptionType type = known_options[option].type;
+
+    if (type == OPTION_COUNT) {
+        g_string_append_printf(text, "%" G_GINT64_FORMAT,
+            G_STRUCT_MEMBER(gint64, settings, known_options[option].offset));
+        return;
+    }
+    const char *set = settings->schema ? settings->schema->texts[type - OPTION_FORMAT] : NULL;
+    g_string_append(text, set ? set : unset[type - OPTION_FORMAT]);
+}
+
 char *
 lake_options_to_json(const LakeIngestSettings *settings)
 {
-    GString *text = g_string_new("{\n");
+    GString *text = g_string_new("{");
 
     for (gsize i = 0; i < G_N_ELEMENTS(known_options); i++) {
-        const char *comma = i + 1 < G_N_ELEMENTS(known_options) ? "," : "";
-
-        g_string_append_printf(text, "  \"%s\": ", known_options[i].name);
-        if (known_options[i].type == OPTION_COUNT)
-            g_string_append_printf(text, "%" G_GINT64_FORMAT "%s\n",
-                G_STRUCT_MEMBER(gint64, settings, known_options[i].offset), comma);
-        else
-            g_string_append_printf(
-                text, "%s%s\n", known_options[i].type == OPTION_INDEX ? "[]" : "null", comma);
+        g_string_append_printf(text, "%s\n  \"%s\": ", i > 0 ? "," : "", known_options[i].name);
+        append_value(text, i, settings);
     }
-    g_string_append(text, "}\n");
+    g_string_append(text, "\n}\n");
     return g_string_free(text, FALSE);
 }
 
@@ -261,6 +280,7 @@ lake_options_new(LakeCatalog *catalog, const LakeIngestSettings *settings)
 
     options->catalog = catalog;
     options->settings = *settings;
+    lake_schema_ref(settings->schema);
     options->known = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, known_free);
     g_mutex_init(&options->lock);
     return options;
@@ -272,6 +292,7 @@ lake_options_free(LakeOptions *options)
     if (!options)
         return;
     g_hash_table_unref(options->known);
+    lake_ingest_settings_clear(&options->settings);
     g_mutex_clear(&options->lock);
     g_free(options);
 }
@@ -370,7 +391,7 @@ lake_options_get(LakeOptions *options, const char *zone, LakeIngestSettings *ret
 
     if (!find_text(options, zone, &text, cancellable, error))
         return FALSE;
-    if (text && !lake_options_parse(text, strlen(text), &settings, error)) {
+    if (!lake_options_parse(text ? text : "", text ? strlen(text) : 0, &settings, error)) {
         g_prefix_error(error, "ingest/%s/" LAKE_OPTIONS_NAME ": ", zone);
         return FALSE;
     }
@@ -388,6 +409,117 @@ lake_options_dup_text(
         return NULL;
     return text ? text : g_strdup("");
 }
+
+gboolean
+lake_options_set_defaults(LakeOptions *options, const char *text, GError **error)
+{
+    LakeIngestSettings settings = options->settings;
+
+    if (!lake_options_parse(text, strlen(text), &settings, error))
+        return FALSE;
+    lake_ingest_settings_clear(&options->settings);
+    options->settings = settings;
+    return TRUE;
+}
+
+/* --- the table --- */
+
+/* A column that the table does not have may still come with a later file. */
+static gboolean
+check_index(const LakeSchema *schema, const LakeTable *table, const LakeSchemaIndex *index,
+    GError **error)
+{
+    gboolean may_come = schema->format == LAKE_FORMAT_ROWS
+                            ? !table || lake_schema_column(schema, index->column)
+                            : lake_ingest_is_column(index->column);
+
+    if (may_come || (table && lake_table_column(table, index->column)))
+        return TRUE;
+    return refuse(error,
+        table ? "columns are in the table's schema.json"
+              : "rows with columns of their own need {\"format\": \"rows\"}",
+        "index: there is no column \"%s\"", index->column);
+}
+
+static gboolean
+check_types(const LakeSchema *schema, const LakeTable *table, GError **error)
+{
+    for (guint i = 0; table && i < schema->n_columns; i++) {
+        const LakeColumn *column = &schema->columns[i];
+        const LakeTableColumn *there = lake_table_column(table, column->name);
+        const char *name = lake_type_info(column->type)->schema_name;
+
+        if (there &&
+            lake_type_info(there->type)->base_oid != lake_type_info(column->type)->base_oid)
+            return refuse(error, "a table's columns keep their types: see its schema.json",
+                "schema: \"%s\" is to be %s, but in the table it is %s", column->name, name,
+                there->type == LAKE_TYPE_OTHER ? there->sql_type
+                                               : lake_type_info(there->type)->schema_name);
+    }
+    return TRUE;
+}
+
+/* All or none; those whose column is there. */
+static gboolean
+add_indexes(LakeOptions *options, const char *zone, const LakeSchema *schema,
+    const LakeTable *table, GCancellable *cancellable, GError **error)
+{
+    g_autoptr(LakeStatement) no_limit =
+        lake_statement_new("SET LOCAL statement_timeout = 0"); /* large tables take long */
+    g_autoptr(LakeTransaction) transaction = lake_transport_begin(
+        lake_catalog_transport(options->catalog), LAKE_TRANSPORT_BULK, cancellable, error);
+    g_autoptr(LakeResult) is_set =
+        transaction ? lake_transaction_run(transaction, no_limit, cancellable, error) : NULL;
+
+    for (guint i = 0; is_set && i < schema->n_indexes; i++)
+        if (lake_table_column(table, schema->indexes[i].column) &&
+            !lake_index_add(
+                transaction, options->catalog, zone, &schema->indexes[i], cancellable, error))
+            return FALSE;
+    return is_set && lake_transaction_commit(transaction, cancellable, error);
+}
+
+static gboolean
+prepare_table(LakeOptions *options, const char *zone, const LakeSchema *schema,
+    GCancellable *cancellable, GError **error)
+{
+    g_autoptr(GError) failure = NULL;
+
+    if (!schema || (schema->n_columns == 0 && schema->n_indexes == 0))
+        return TRUE;
+    g_autoptr(LakeTable) table =
+        lake_catalog_find(options->catalog, zone, cancellable, &failure);
+    if (!table && !g_error_matches(failure, LAKE_ERROR, LAKE_ERROR_NOT_FOUND)) {
+        g_propagate_error(error, g_steal_pointer(&failure));
+        return FALSE;
+    }
+    /* One that has nothing but its key waits for its columns. */
+    gboolean is_bare = table && table->columns->len == 1;
+    if (!check_types(schema, table, error))
+        return FALSE;
+    for (guint i = 0; i < schema->n_indexes; i++)
+        if (!check_index(schema, is_bare ? NULL : table, &schema->indexes[i], error) ||
+            !lake_index_check_method(
+                options->catalog, schema->indexes[i].method, cancellable, error))
+            return FALSE;
+    return !table || schema->n_indexes == 0 ||
+           add_indexes(options, zone, schema, table, cancellable, error);
+}
+
+gboolean
+lake_options_prepare_table(
+    LakeOptions *options, const char *zone, GCancellable *cancellable, GError **error)
+{
+    LakeIngestSettings settings;
+
+    if (!lake_options_get(options, zone, &settings, cancellable, error))
+        return FALSE;
+    gboolean is_good = prepare_table(options, zone, settings.schema, cancellable, error);
+    lake_ingest_settings_clear(&settings);
+    return is_good;
+}
+
+/* --- keeping them --- */
 
 static LakeLedgerEntry *
 new_entry(gsize n_bytes, const LakeFileAttributes *attributes)
@@ -417,6 +549,9 @@ lake_options_set(LakeOptions *options, const char *zone, const char *text, gsize
         lake_catalog_ledger(options->catalog));
 
     if (!lake_options_parse(text, n_bytes, &settings, error))
+        return NULL;
+    g_autoptr(LakeSchema) schema = settings.schema;
+    if (!prepare_table(options, zone, schema, cancellable, error))
         return NULL;
     lake_statement_add_text(statement, zone);
     lake_statement_add_int64(statement, (gint64)n_bytes);

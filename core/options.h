@@ -16,8 +16,8 @@
 #define LAKE_OPTIONS_MAX_BYTES (64 * 1024) /* it is read before every file */
 
 /* Puts what text (a JSON object; empty: nothing) names over *settings, which was the
- * workspace's. BAD_INPUT: unknown or twice, of a wrong type, out of range, or not to be had in
- * a drop zone; *settings is as before then. */
+ * workspace's, whose schema was borrowed; afterwards the caller clears it. BAD_INPUT: unknown
+ * or twice, of a wrong type, or out of range; *settings is as before then. */
 gboolean lake_options_parse(
     const char *text, gsize n_bytes, LakeIngestSettings *settings, GError **error);
 
@@ -32,17 +32,29 @@ LakeOptions *lake_options_new(LakeCatalog *catalog, const LakeIngestSettings *se
 /* NULL is allowed. */
 void lake_options_free(LakeOptions *options);
 
-/* The settings that count for a drop zone now.
+/* The settings that count for a drop zone now; the caller clears them.
  *   BAD_INPUT  what its options say does not go with the workspace's settings */
 gboolean lake_options_get(LakeOptions *options, const char *zone,
     LakeIngestSettings *ret_settings, GCancellable *cancellable, GError **error);
+
+/* Puts text over the workspace's settings, before any thread uses options: for a command that
+ * has options of its own. BAD_INPUT as lake_options_parse(). */
+gboolean lake_options_set_defaults(LakeOptions *options, const char *text, GError **error);
+
+/* Whether the rows that a drop zone asks for can be in its table, which need not exist; indexes
+ * that it lacks are made. As lake_options_set(). */
+gboolean lake_options_prepare_table(
+    LakeOptions *options, const char *zone, GCancellable *cancellable, GError **error);
 
 /* The text that was written; "" where there is none. Caller frees. */
 char *lake_options_dup_text(
     LakeOptions *options, const char *zone, GCancellable *cancellable, GError **error);
 
-/* Checks text and keeps it; returns its entry. BAD_INPUT as lake_options_parse(): what was
- * there stays. */
+/* Checks text, makes the indexes that it names and an existing table lacks, and keeps it;
+ * returns its entry. On an error what was there stays:
+ *   BAD_INPUT    as lake_options_parse(); a column of another type than the table's; an index
+ *                of a column or method that is not there
+ *   UNSUPPORTED  an index type that needs an access method which the server does not have */
 LakeLedgerEntry *
 lake_options_set(LakeOptions *options, const char *zone, const char *text, gsize n_bytes,
     const LakeFileAttributes *attributes, GCancellable *cancellable, GError **error);

@@ -193,9 +193,15 @@ lake_workspace_ingest(
 {
     if (!lake_options_get(workspace->options, file->table, &file->settings, cancellable, error))
         return NULL;
+    file->kind = lake_ingest_kind_with(file->path, &file->settings);
     file->workers = workspace->workers;
     file->staging_dir = workspace->spool_dir;
-    return lake_ingest_file(workspace->catalog, file, cancellable, error);
+    LakeIngestState state = {.kind = file->kind, .total = -1, .bytes_done = -1};
+    if (file->progress)
+        file->progress(&state, file->progress_data);
+    LakeLedgerEntry *entry = lake_ingest_file(workspace->catalog, file, cancellable, error);
+    lake_ingest_settings_clear(&file->settings);
+    return entry;
 }
 
 gboolean

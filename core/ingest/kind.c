@@ -58,12 +58,19 @@ lake_ingest_kind_of(const char *path)
 }
 
 const LakeNormaliser *
+lake_ingest_kind_for(const char *path, const LakeIngestSettings *settings)
+{
+    return lake_schema_format(settings->schema) == LAKE_FORMAT_ROWS ? &lake_ingest_records
+                                                                    : lake_ingest_kind_of(path);
+}
+
+const LakeNormaliser *
 lake_ingest_kind_named(const char *kind)
 {
     for (gsize i = 0; i < G_N_ELEMENTS(kinds); i++)
         if (strcmp(kinds[i]->kind, kind) == 0)
             return kinds[i];
-    return NULL;
+    return strcmp(lake_ingest_records.kind, kind) == 0 ? &lake_ingest_records : NULL;
 }
 
 gboolean
@@ -82,6 +89,12 @@ lake_ingest_is_temporary(const char *path)
 
 /* A chunk of this many characters fits in a value, whatever the characters. */
 #define CHUNK_SIZE_MAX (LAKE_ROWS_VALUE_MAX_BYTES / 4)
+
+void
+lake_ingest_settings_clear(LakeIngestSettings *settings)
+{
+    g_clear_pointer(&settings->schema, lake_schema_unref);
+}
 
 gboolean
 lake_ingest_settings_check(const LakeIngestSettings *settings, GError **error)
@@ -129,4 +142,20 @@ const char *
 lake_ingest_kind_name(const char *path)
 {
     return lake_ingest_kind_of(path)->kind;
+}
+
+const char *
+lake_ingest_kind_with(const char *path, const LakeIngestSettings *settings)
+{
+    return lake_ingest_kind_for(path, settings)->kind;
+}
+
+gboolean
+lake_ingest_is_column(const char *name)
+{
+    for (gsize i = 0; i < G_N_ELEMENTS(kinds); i++)
+        for (guint k = 0; k < kinds[i]->n_columns; k++)
+            if (strcmp(kinds[i]->columns[k].name, name) == 0)
+                return TRUE;
+    return strcmp(name, "id") == 0;
 }

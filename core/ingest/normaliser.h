@@ -42,6 +42,7 @@ typedef struct {
     LakeIngestSettings settings;
     LakeIngestWorkers *workers; /* for what can be done on several cores */
     const char *staging_dir;    /* where spools for large values may lie */
+    const LakeTable *table;     /* as it is now, for kinds with columns_of; NULL: none yet */
 } LakeNormaliserInput;          /* borrowed; outlives the opened file */
 
 typedef struct {
@@ -67,6 +68,9 @@ typedef struct {
      * not of this kind. */
     gpointer (*open)(
         const LakeNormaliserInput *input, GCancellable *cancellable, GError **error);
+    /* The columns that this file's rows have, instead of `columns`; file_id is the first.
+     * Borrowed until close(). NULL: they are `columns`. */
+    const LakeColumn *(*columns_of)(gpointer state, guint *ret_n_columns);
     /* Adds the next row to rows, or sets *ret_done and adds none. */
     gboolean (*next_row)(gpointer state, LakeRows *rows, gboolean *ret_done,
         GCancellable *cancellable, GError **error);
@@ -80,7 +84,11 @@ typedef struct {
 /* For kinds whose file is one value: FALSE (TOO_BIG) when it is larger than a value can be. */
 gboolean lake_ingest_check_value(gint64 size_bytes, GError **error);
 
-/* The kind of a file by its extension (case-insensitive); never NULL. */
+/* The kind of a file by its extension (case-insensitive), or rows where the settings say so;
+ * never NULL. */
+const LakeNormaliser *
+lake_ingest_kind_for(const char *path, const LakeIngestSettings *settings);
+/* By its extension alone. */
 const LakeNormaliser *lake_ingest_kind_of(const char *path);
 /* By the name in the ledger; NULL when unknown. */
 const LakeNormaliser *lake_ingest_kind_named(const char *kind);
@@ -88,5 +96,6 @@ const LakeNormaliser *lake_ingest_kind_named(const char *kind);
 extern const LakeNormaliser lake_ingest_video;
 extern const LakeNormaliser lake_ingest_image;
 extern const LakeNormaliser lake_ingest_pdf;
+extern const LakeNormaliser lake_ingest_records;
 extern const LakeNormaliser lake_ingest_text;
 extern const LakeNormaliser lake_ingest_other;

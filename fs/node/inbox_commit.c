@@ -161,8 +161,8 @@ ingest_spool(FsInboxFile *file, FsCall *call, const char *zone, const char *path
     g_autoptr(LakeLedgerEntry) entry =
         lake_workspace_ingest(context->workspace, &ingest, call->cancellable, &failure);
     lake_jobs_end(jobs, job, entry, failure);
-    fs_metrics_ingest(context->metrics, lake_ingest_kind_name(path), lake_spool_size(content),
-        entry, failure);
+    fs_metrics_ingest(context->metrics, ingest.kind ? ingest.kind : lake_ingest_kind_name(path),
+        lake_spool_size(content), entry, failure);
 
     if (!entry) {
         fs_failures_refuse(context->failures, zone, path, failure);

@@ -112,7 +112,9 @@ render_effective(FsNode *document, FsCall *call, GError **error)
     if (!fs_call_may_block(call) || !fs_inbox_locate(document, &zone, &path, error) ||
         !lake_options_get(options_of(document), zone, &settings, call->cancellable, error))
         return NULL;
-    return lake_options_to_json(&settings);
+    char *text = lake_options_to_json(&settings);
+    lake_ingest_settings_clear(&settings);
+    return text;
 }
 
 gboolean

@@ -27,6 +27,35 @@ test_named_ones_count(void)
     g_assert_cmpint(settings.chunk_overlap, ==, 200);
     g_assert_cmpint(settings.pdf_dpi, ==, 300);
     g_assert_cmpint(settings.pdf_max_pages, ==, 20000);
+    lake_ingest_settings_clear(&settings);
+}
+
+/* Each option by itself: what another text said of the others stays. */
+static void
+test_a_schema_is_put_together(void)
+{
+    static const char first[] = "{\"format\": \"rows\", \"schema\": {\"a\": \"INT32\"}}";
+    static const char second[] = "{\"index\": {\"a\": \"btree\"}, \"schema\": null}";
+    LakeIngestSettings base = defaults;
+    g_autoptr(GError) error = NULL;
+
+    g_assert_true(lake_options_parse(first, strlen(first), &base, &error));
+    LakeIngestSettings settings = base;
+    g_assert_true(lake_options_parse(second, strlen(second), &settings, &error));
+    g_assert_no_error(error);
+    g_assert_cmpint(lake_schema_format(settings.schema), ==, LAKE_FORMAT_ROWS);
+    g_assert_cmpint(lake_schema_column(settings.schema, "a")->type, ==, LAKE_TYPE_INT32);
+    g_assert_cmpuint(settings.schema->n_indexes, ==, 1);
+    g_assert_cmpuint(base.schema->n_indexes, ==, 0);
+
+    LakeIngestSettings again = defaults;
+    g_autofree char *shown = lake_options_to_json(&settings);
+    g_assert_true(lake_options_parse(shown, strlen(shown), &again, &error));
+    g_autofree char *shown_again = lake_options_to_json(&again);
+    g_assert_cmpstr(shown, ==, shown_again);
+    lake_ingest_settings_clear(&again);
+    lake_ingest_settings_clear(&settings);
+    lake_ingest_settings_clear(&base);
 }
 
 static void
@@ -65,12 +94,13 @@ test_wrong_ones_change_nothing(void)
         {"{\"pdf_dpi\": 72, \"chunk_size\": 1e300}", "at most"},
         {"{\"pdf_dpi\": 72, \"chunk_overlap\": -1}", "at least 0"},
         {"{\"pdf_dpi\": 72, \"pdf_dpi\": 72}", "twice"},
-        {"{\"pdf_dpi\": 72, \"schema\": {\"a\": 1}}", "FILE"},
+        {"{\"pdf_dpi\": 72, \"schema\": {\"a\": 1}}", "string"},
         {"{\"pdf_dpi\": 72} x", "not JSON"},
         {"{\"pdf_dpi\": 72,\n\n}", "line 3"},
         {"\"pdf_dpi\"", "object"},
         {"{\"pdf_dpi\": 72, \"index\": 1}", "index"},
         {"{\"pdf_dpi\": 72, \"format\": {}}", "format"},
+        {"{\"pdf_dpi\": 72, \"schema\": {\"a\": \"INT64\"}}", "FILE"},
     };
 
     for (gsize i = 0; i < G_N_ELEMENTS(wrong); i++) {
@@ -111,6 +141,7 @@ main(int argc, char **argv)
 {
     g_test_init(&argc, &argv, NULL);
     g_test_add_func("/core/options/named-ones-count", test_named_ones_count);
+    g_test_add_func("/core/options/a-schema-is-put-together", test_a_schema_is_put_together);
     g_test_add_func("/core/options/nothing-is-nothing", test_nothing_is_nothing);
     g_test_add_func(
         "/core/options/what-is-shown-can-be-written", test_what_is_shown_can_be_written);
