@@ -144,7 +144,9 @@ get_details(MountCommandId id)
         return "Folders are taken with all that is below them, under their own name, as cp -r "
                "does; DIR/. is taken without it. The same file again changes nothing; other "
                "content replaces its rows. On a terminal it shows how far it is, with a bar "
-               "for each file that takes long. Prints table_name, row_count and dataset_path.";
+               "for each file that takes long. Options that the drop zone has in its "
+               ".ingest.json come before those given here. Prints table_name, row_count and "
+               "dataset_path.";
     case MOUNT_COMMAND_DROP:
         return "The table's rows, its indexes and what is known of its files go together.";
     case MOUNT_COMMAND_STATUS:

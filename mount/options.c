@@ -60,6 +60,16 @@ static const MountOption table[] = {
         FIELD(is_csv)},
     {"file", 0, MOUNT_OPTION_TEXT, "FILE", "read the SQL from FILE; - is standard input",
         FOR(QUERY), FIELD(file)},
+    {"format", 0, MOUNT_OPTION_TEXT, "FORMAT",
+        "what the files are: files (by their extension; the default), or rows: JSON Lines, "
+        "JSON, CSV and TSV files whose records become rows",
+        FOR(INGEST), FIELD(format)},
+    {"schema", 0, MOUNT_OPTION_TEXT, "JSON|FILE",
+        "with --format rows: types of columns, as {\"name\": \"TEXT\", \"age\": \"INT64\"}",
+        FOR(INGEST), FIELD(schema)},
+    {"index", 0, MOUNT_OPTION_TEXT, "LIST",
+        "indexes that the table is to have: COLUMN[=METHOD][,...], or JSON", FOR(INGEST),
+        FIELD(index)},
     {"watch", 0, MOUNT_OPTION_FLAG, NULL, "show what the mounts are ingesting, until they go",
         FOR(STATUS), FIELD(is_watch)},
     {"interval", 0, MOUNT_OPTION_TEXT, "SECONDS",
@@ -159,6 +169,9 @@ mount_options_free(MountOptions *options)
     g_free(options->log_level);
     g_free(options->file);
     g_free(options->interval);
+    g_free(options->format);
+    g_free(options->schema);
+    g_free(options->index);
     g_free(options);
 }
 

@@ -55,6 +55,9 @@ typedef struct {
     char *log_level;
     char *file;     /* holds the SQL */
     char *interval; /* seconds */
+    char *format;   /* of ingest: "files" or "rows" */
+    char *schema;   /* JSON, or the path of a file of it */
+    char *index;    /* JSON, or columns as in "text,file_id=btree" */
     gboolean is_help;
     gboolean is_version;
     gboolean is_verbose;

@@ -6,6 +6,7 @@
 #include "mount/files.h"
 #include "mount/progress.h"
 
+#include <cjson/cJSON.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
@@ -208,6 +209,89 @@ print_result(Batch *batch)
                                                                         : MOUNT_EXIT_SYSTEM;
 }
 
+/* --- options --- */
+
+static cJSON *
+parse_json(const char *name, const char *text, GError **error)
+{
+    cJSON *value = cJSON_ParseWithOpts(text, NULL, TRUE);
+
+    if (!value)
+        lake_error_bad_input(error, LAKE_ERROR_CLASS_INGEST, "--%s: this is not JSON", name);
+    return value;
+}
+
+static cJSON *
+read_schema(const char *given, GError **error)
+{
+    g_autofree char *content = NULL;
+    g_autoptr(GError) failure = NULL;
+
+    if (*given == '{')
+        return parse_json("schema", given, error);
+    if (!g_file_get_contents(given, &content, NULL, &failure)) {
+        lake_error_bad_input(error, LAKE_ERROR_CLASS_INGEST, "--schema: %s", failure->message);
+        if (error)
+            lake_error_hint(*error, "give a file, or JSON as {\"name\": \"TEXT\"}");
+        return NULL;
+    }
+    return parse_json("schema", content, error);
+}
+
+/* "text,file_id=btree" */
+static cJSON *
+read_indexes(const char *given, GError **error)
+{
+    if (*given == '{' || *given == '[')
+        return parse_json("index", given, error);
+
+    cJSON *indexes = cJSON_CreateObject();
+    g_auto(GStrv) list = g_strsplit(given, ",", -1);
+    for (guint i = 0; list[i]; i++) {
+        char *equals = strrchr(list[i], '=');
+        if (equals)
+            *equals = '\0';
+        cJSON_AddStringToObject(indexes, list[i], equals ? equals + 1 : "");
+    }
+    return indexes;
+}
+
+static gboolean
+add_option(cJSON *object, const char *name, cJSON *value)
+{
+    return value && cJSON_AddItemToObject(object, name, value);
+}
+
+/* The command's options as an .ingest.json has them; caller frees. */
+static char *
+dup_zone_options(const MountOptions *options, GError **error)
+{
+    cJSON *object = cJSON_CreateObject();
+    gboolean is_good =
+        (!options->format ||
+            add_option(object, "format", cJSON_CreateString(options->format))) &&
+        (!options->schema ||
+            add_option(object, "schema", read_schema(options->schema, error))) &&
+        (!options->index || add_option(object, "index", read_indexes(options->index, error)));
+    char *printed = is_good ? cJSON_PrintUnformatted(object) : NULL;
+    char *text = g_strdup(printed);
+
+    cJSON_free(printed);
+    cJSON_Delete(object);
+    return text;
+}
+
+/* Whatever cannot be shows before any file is read. */
+static gboolean
+take_zone_options(MountSession *session, const char *table, GError **error)
+{
+    LakeOptions *options = lake_workspace_options(session->workspace);
+    g_autofree char *text = dup_zone_options(session->options, error);
+
+    return text && lake_options_set_defaults(options, text, error) &&
+           lake_options_prepare_table(options, table, session->cancellable, error);
+}
+
 static int
 ingest(MountSession *session)
 {
@@ -220,6 +304,9 @@ ingest(MountSession *session)
             "table %s takes no files: the setting read_only is on", batch.table);
         return mount_commands_fail(session->options, error, MOUNT_EXIT_USAGE);
     }
+
+    if (!take_zone_options(session, batch.table, &error))
+        return mount_commands_fail(session->options, error, mount_commands_exit_status(error));
 
     g_autoptr(MountFiles) files = mount_files_new(tell);
     for (guint i = 1; i < arguments->len; i++)
