@@ -307,8 +307,11 @@ read_sample(Records *records, GCancellable *cancellable, GError **error)
     gboolean is_done = FALSE;
 
     while (!is_done && lake_record_reader_offset(records->reader) < SAMPLE_BYTES) {
-        if (g_cancellable_set_error_if_cancelled(cancellable, error) ||
-            !lake_record_reader_next(records->reader, records->items, &is_done, error) ||
+        if (g_cancellable_is_cancelled(cancellable)) {
+            lake_error_set(error, LAKE_ERROR_CLASS_INGEST, LAKE_ERROR_CANCELLED, "interrupted");
+            return FALSE;
+        }
+        if (!lake_record_reader_next(records->reader, records->items, &is_done, error) ||
             (!is_done &&
                 (!place_items(records, TRUE, error) || !widen_columns(records, error))))
             return FALSE;

@@ -452,7 +452,7 @@ type_of_field(const LakeRecordValue *value)
 
     if (is_word(value, "true") || is_word(value, "false"))
         return LAKE_TYPE_BOOL;
-    if (n_bytes == 0 || !g_ascii_isdigit(*digits) ||
+    if (n_bytes == 0 || (!g_ascii_isdigit(*digits) && *digits != '.') ||
         (n_bytes > 1 && *digits == '0' && g_ascii_isdigit(digits[1])))
         return LAKE_TYPE_TEXT;
     if (parse_whole(value, &number))

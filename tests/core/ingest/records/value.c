@@ -224,6 +224,9 @@ test_types_are_told_from_values(void)
     g_assert_cmpint(infer("1 -20", TRUE), ==, LAKE_TYPE_INT64);
     g_assert_cmpint(infer("1 2e5", TRUE), ==, LAKE_TYPE_FLOAT64);
     g_assert_cmpint(infer("0 0.5 -0", TRUE), ==, LAKE_TYPE_FLOAT64);
+    g_assert_cmpint(infer(".5 -.25 5.", TRUE), ==, LAKE_TYPE_FLOAT64);
+    g_assert_cmpint(infer(".", TRUE), ==, LAKE_TYPE_TEXT);
+    g_assert_cmpint(infer(".5.6", TRUE), ==, LAKE_TYPE_TEXT);
     g_assert_cmpint(infer("true FALSE", TRUE), ==, LAKE_TYPE_BOOL);
     g_assert_cmpint(infer("true 1", TRUE), ==, LAKE_TYPE_TEXT);
     g_assert_cmpint(infer("1 x", TRUE), ==, LAKE_TYPE_TEXT);
