@@ -539,6 +539,7 @@ def test_ctrl_c_stops_a_long_ingest(hostile, drop_zone, long_files, extension):
     assert spool_is_empty(hostile)
 
 
+@pytest.mark.alone
 def test_ctrl_c_does_not_wait_for_the_pages_of_others(fresh_backend, work):
     """Interrupt: nor while another file's long page has the only worker."""
     mount = Mount(fresh_backend("external"), options=["-o", "ingest_workers=1"]).start()

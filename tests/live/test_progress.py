@@ -171,6 +171,7 @@ def test_ingest_draws_a_bar_for_all_and_one_for_each_long_file(backend, mount, t
     assert json.loads(files.read(os.path.join(work, "out")))["table_name"] == table
 
 
+@pytest.mark.alone
 def test_ingest_redraws_ten_times_a_second_at_most(backend, table, sources):
     """mount/progress.h."""
     terminal = ingest(backend, table, sources)
@@ -327,6 +328,7 @@ def test_watch_with_json_prints_json_on_a_terminal(slow_mount):
     assert json.loads(terminal.text.splitlines()[0])["state"] == "serving"
 
 
+@pytest.mark.alone
 def test_watch_is_not_held_by_a_mount_that_hangs(slow_mount):
     """Help of status: silent: no answer for 2 s."""
     process, lines = watch_json(slow_mount, slow_mount.path)

@@ -414,11 +414,12 @@ def test_ctrl_c_cancels_on_the_server(mount, query, table):
     assert query.read().strip() == "[]"
 
 
+@pytest.mark.alone
 def test_a_slow_query_does_not_hold_up_the_mount(mount, query, table):
     """Tenets: ordinary tools work, while others wait for their results."""
     mount.sql(f'CREATE TABLE "{table}_delay" (seconds float8)')
     query.define(f'SELECT pg_sleep(seconds)::text AS s FROM "{table}_delay"')
-    mount.sql(f'INSERT INTO "{table}_delay" VALUES (5)')
+    mount.sql(f'INSERT INTO "{table}_delay" VALUES (2.5)')
     readers = [subprocess.Popen(["cat", query.path], stdout=subprocess.DEVNULL)
                for _ in range(12)]
     time.sleep(0.3)

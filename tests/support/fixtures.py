@@ -1,16 +1,23 @@
 # SPDX-License-Identifier: Apache-2.0
-"""pytest fixtures that live and fault tests share."""
+"""pytest fixtures that live and fault tests share.
 
+With pytest-xdist (-n 2) each worker has a server of its own, and runs all tests of a module that
+share a backend. Tests that measure time or memory are marked alone and run without it.
+"""
+
+import collections
 import itertools
 import os
 import re
 import shutil
+import signal
 import subprocess
 import tempfile
 import threading
 
 import pytest
 
+from support import shared
 from support.mount import PROGRAM, Backend, Mount, live_mounts
 from support.postgres import Postgres
 
@@ -21,10 +28,41 @@ _numbers = itertools.count(1)
 
 def pytest_configure(config):
     config.addinivalue_line("markers", "slow: minutes; scripts/test --slow runs it")
+    config.addinivalue_line("markers", "alone: measures; nothing else may run meanwhile")
     config.addinivalue_line("markers", "needs_no_program: checks the tests' own tools")
+    # A shell's background job ignores it, and so would everything that a test interrupts.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    shared.begin()
 
 
-def pytest_collection_modifyitems(items):
+def pytest_unconfigure(config):
+    if not hasattr(config, "workerinput"):
+        shared.end()
+
+
+def group_of(nodeid):
+    """Tests of one group share their module's fixtures, so one worker runs them all."""
+    module, _, test = nodeid.partition("::")
+    kind = re.search(r"\[(embedded|external)\b", test)
+    return f"{module}[{kind[1]}]" if kind else module
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config, log):
+    from xdist.scheduler import LoadScopeScheduling
+
+    class ByGroup(LoadScopeScheduling):
+        def _split_scope(self, nodeid):
+            return group_of(nodeid)
+
+    return ByGroup(config, log)
+
+
+def pytest_collection_modifyitems(config, items):
+    if hasattr(config, "workerinput"):
+        # Large groups first, so that no worker has one left when the others are done.
+        sizes = collections.Counter(group_of(item.nodeid) for item in items)
+        items.sort(key=lambda item: (-sizes[group_of(item.nodeid)], group_of(item.nodeid)))
     if not os.access(PROGRAM, os.X_OK):
         missing = pytest.mark.skip(reason=f"no program at {PROGRAM}: build it, or set "
                                           "DEEPLAKEFS")

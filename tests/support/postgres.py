@@ -14,6 +14,8 @@ import time
 
 import psycopg2
 
+from support.shared import made_once
+
 SUPERUSER = "postgres"
 PORT = 5432  # only the name of the socket file
 
@@ -71,6 +73,20 @@ def _drop_root():
     return {"user": SUPERUSER, "group": SUPERUSER, "extra_groups": []}
 
 
+def _make_folder(path):
+    os.mkdir(path, 0o700)
+    if os.geteuid() == 0:
+        shutil.chown(path, SUPERUSER, SUPERUSER)
+
+
+def _initdb(data):
+    _make_folder(data)
+    subprocess.run(
+        [os.path.join(bin_dir(), "initdb"), "--no-sync", "--auth=trust", "--encoding=UTF8",
+         "--locale=C.UTF-8", "--username=" + SUPERUSER, "-D", data],
+        check=True, stdout=subprocess.DEVNULL, cwd="/", timeout=120, **_drop_root())
+
+
 class Postgres:
     """A private cluster. Use as a context manager, or call start() and destroy()."""
 
@@ -100,20 +116,18 @@ class Postgres:
     def __exit__(self, *unused):
         self.destroy()
 
-    def _initdb(self):
-        for folder in (self.data, self.socket_dir):
-            os.mkdir(folder, 0o700)
-            if os.geteuid() == 0:
-                shutil.chown(folder, SUPERUSER, SUPERUSER)
-        subprocess.run(
-            [os.path.join(bin_dir(), "initdb"), "--no-sync", "--auth=trust", "--encoding=UTF8",
-             "--locale=C.UTF-8", "--username=" + SUPERUSER, "-D", self.data],
-            check=True, stdout=subprocess.DEVNULL, cwd="/", timeout=120, **_drop_root())
+    def _make_folders(self):
+        _make_folder(self.socket_dir)
+        cluster = made_once("cluster", _initdb)
+        if cluster:
+            subprocess.run(["cp", "-a", cluster, self.data], check=True)
+        else:
+            _initdb(self.data)
 
     def start(self, timeout=60):
         """Returns once it takes connections."""
         if not os.path.exists(os.path.join(self.data, "PG_VERSION")):
-            self._initdb()
+            self._make_folders()
         arguments = [os.path.join(bin_dir(), "postgres"), "-D", self.data]
         for name, value in self.settings.items():
             text = str(value)

@@ -5,12 +5,16 @@ They share a library with the program under test, and nothing else: what is comp
 times and pixels.
 """
 
+import hashlib
 import io
 import json
 import os
+import shutil
 import subprocess
 
 from PIL import Image, ImageChops, ImageStat
+
+from support.shared import made_once
 
 SIZE = "320x240"
 RATE = 30
@@ -39,9 +43,16 @@ def sound(seconds, hertz=440):
 
 
 def make(path, *arguments):
-    """ffmpeg's output file of these arguments."""
+    """ffmpeg's output file of these arguments; made once per run unless files go into it."""
     os.makedirs(os.path.dirname(path), exist_ok=True)
-    ffmpeg(*arguments, path)
+    name = (hashlib.sha256("\0".join(arguments).encode()).hexdigest()
+            + os.path.splitext(path)[1])
+    reads_files = any(os.path.exists(argument) for argument in arguments)
+    made = None if reads_files else made_once(name, lambda target: ffmpeg(*arguments, target))
+    if made:
+        shutil.copyfile(made, path)
+    else:
+        ffmpeg(*arguments, path)
     return path
 
 
