@@ -69,7 +69,8 @@ gboolean lake_row_delete(LakeCatalog *catalog, LakeRowTable *table, const char *
     GCancellable *cancellable, GError **error);
 
 /* Reads one value of one version from any place, holding a few windows of it, and fetching the
- * next while the present one is read. Any number of threads at once. */
+ * next while the present one is read. A short read that goes on from none before fetches just
+ * what it asks for. Any number of threads at once. */
 typedef struct LakeRowReader LakeRowReader;
 
 LakeRowReader *lake_row_reader_new(LakeCatalog *catalog, LakeRowTable *table,

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
-/* core/row/reader.c: one value, window by window. A window that somebody fetches is waited for
- * by others; no lock is held while the server is asked. */
+/* core/row/reader.c: one value, window by window for whoever reads on, and no more than was
+ * asked for where somebody reads a little here and there. A window that somebody fetches is
+ * waited for by others; no lock is held while the server is asked. */
 
 #include "core/row.h"
 
@@ -15,6 +16,9 @@
 /* The one that is read, the next, and the one before: the kernel's reads overtake each other.
  */
 #define N_SLOTS 3
+/* The latest reads, of which one may go on: as many as a player has tracks. */
+#define N_RECENT 4
+#define SHORT_BYTES (WINDOW_BYTES / 4)         /* beyond it a window costs little more */
 #define LOOK_US (50 * G_TIME_SPAN_MILLISECOND) /* a waiter looks whether it was cancelled */
 
 typedef struct {
@@ -37,6 +41,8 @@ struct LakeRowReader {
     Slot slots[N_SLOTS];
     guint64 clock;
     gint64 last_index;
+    gint64 recent[N_RECENT]; /* where each ended; -1: none */
+    guint next_recent;
     GThread *ahead; /* the thread that fetches ahead; joined before the next and at the end */
     gint64 ahead_index;
     gboolean is_ahead_running;
@@ -62,6 +68,8 @@ lake_row_reader_new(LakeCatalog *catalog, LakeRowTable *table, const char *const
     g_cond_init(&reader->changed);
     for (guint i = 0; i < N_SLOTS; i++)
         reader->slots[i].index = -1;
+    for (guint i = 0; i < N_RECENT; i++)
+        reader->recent[i] = -1;
     return reader;
 }
 
@@ -115,22 +123,32 @@ claim_slot(LakeRowReader *reader, gint64 index)
     return oldest;
 }
 
-/* Into a slot that was claimed for it; without the lock. */
+/* Without the lock. */
 static GBytes *
-fetch(LakeRowReader *reader, gint64 index, GCancellable *cancellable, GError **error)
+fetch(
+    LakeRowReader *reader, gint64 start, gint64 end, GCancellable *cancellable, GError **error)
 {
-    gint64 start = index * reader->window_bytes;
-    gsize n_wanted = (gsize)MIN(reader->window_bytes, reader->size_bytes - start);
-    GBytes *bytes =
+    gsize n_wanted = (gsize)(end - start);
+    g_autoptr(GBytes) bytes =
         lake_row_read(reader->catalog, reader->table, (const char *const *)reader->key,
             reader->version, reader->column, start, n_wanted, cancellable, error);
 
-    if (bytes && g_bytes_get_size(bytes) != n_wanted) {
-        lake_error_set(error, LAKE_ERROR_CLASS_TABLE, LAKE_ERROR_FAILED,
-            "the server gave %zu bytes of a value where there were %zu",
-            g_bytes_get_size(bytes), n_wanted);
-        g_clear_pointer(&bytes, g_bytes_unref);
-    }
+    if (!bytes || g_bytes_get_size(bytes) == n_wanted)
+        return g_steal_pointer(&bytes);
+    lake_error_set(error, LAKE_ERROR_CLASS_TABLE, LAKE_ERROR_FAILED,
+        "the server gave %zu bytes of a value where there were %zu", g_bytes_get_size(bytes),
+        n_wanted);
+    return NULL;
+}
+
+/* Into a slot that was claimed for it; without the lock. */
+static GBytes *
+fetch_window(LakeRowReader *reader, gint64 index, GCancellable *cancellable, GError **error)
+{
+    gint64 start = index * reader->window_bytes;
+    gint64 end = MIN(start + reader->window_bytes, reader->size_bytes);
+    GBytes *bytes = fetch(reader, start, end, cancellable, error);
+
     g_mutex_lock(&reader->lock);
     Slot *slot = find_slot(reader, index);
     if (bytes)
@@ -147,7 +165,7 @@ static gpointer
 run_ahead(gpointer data)
 {
     LakeRowReader *reader = data;
-    GBytes *bytes = fetch(reader, reader->ahead_index, reader->stop, NULL);
+    GBytes *bytes = fetch_window(reader, reader->ahead_index, reader->stop, NULL);
 
     g_clear_pointer(&bytes, g_bytes_unref);
     g_mutex_lock(&reader->lock);
@@ -210,7 +228,7 @@ window(LakeRowReader *reader, gint64 index, gboolean may_block, GCancellable *ca
             break;
         if (!slot && claim_slot(reader, index)) {
             g_mutex_unlock(&reader->lock);
-            g_autoptr(GBytes) bytes = fetch(reader, index, cancellable, error);
+            g_autoptr(GBytes) bytes = fetch_window(reader, index, cancellable, error);
             if (!bytes)
                 return NULL;
             g_mutex_lock(&reader->lock);
@@ -225,15 +243,46 @@ window(LakeRowReader *reader, gint64 index, gboolean may_block, GCancellable *ca
     return NULL;
 }
 
-GBytes *
-lake_row_reader_read(LakeRowReader *reader, gint64 offset, gsize n_bytes, gboolean may_block,
+/* With the lock held: whether the read goes on in the window of a recent one, or where that one
+ * ended. */
+static gboolean
+goes_on(const LakeRowReader *reader, gint64 offset)
+{
+    for (guint i = 0; i < N_RECENT; i++) {
+        gint64 end = reader->recent[i];
+
+        if (end == offset ||
+            (end > 0 && (end - 1) / reader->window_bytes == offset / reader->window_bytes))
+            return TRUE;
+    }
+    return FALSE;
+}
+
+/* Whether it is a short read, away from all others, whose window would most likely be fetched
+ * for it alone. Of what is made anew the window costs no more than the read. */
+static gboolean
+is_alone(LakeRowReader *reader, gint64 offset, gint64 end)
+{
+    g_autoptr(GMutexLocker) locker = g_mutex_locker_new(&reader->lock);
+
+    return reader->window_bytes == WINDOW_BYTES && offset > 0 && end - offset <= SHORT_BYTES &&
+           !find_slot(reader, offset / WINDOW_BYTES) && !goes_on(reader, offset);
+}
+
+static void
+note_end(LakeRowReader *reader, gint64 end)
+{
+    g_autoptr(GMutexLocker) locker = g_mutex_locker_new(&reader->lock);
+
+    reader->recent[reader->next_recent++ % N_RECENT] = end;
+}
+
+static GBytes *
+read_windows(LakeRowReader *reader, gint64 offset, gint64 end, gboolean may_block,
     GCancellable *cancellable, GError **error)
 {
-    gint64 end = MIN(reader->size_bytes, offset + (gint64)n_bytes);
     g_autoptr(GByteArray) joined = NULL;
 
-    if (offset >= end)
-        return g_bytes_new(NULL, 0);
     while (offset < end) {
         gint64 index = offset / reader->window_bytes;
         gint64 stop = MIN(end, (index + 1) * reader->window_bytes);
@@ -252,4 +301,22 @@ lake_row_reader_read(LakeRowReader *reader, gint64 offset, gsize n_bytes, gboole
         offset = stop;
     }
     return g_byte_array_free_to_bytes(g_steal_pointer(&joined));
+}
+
+GBytes *
+lake_row_reader_read(LakeRowReader *reader, gint64 offset, gsize n_bytes, gboolean may_block,
+    GCancellable *cancellable, GError **error)
+{
+    gint64 end = MIN(reader->size_bytes, offset + (gint64)n_bytes);
+    GBytes *bytes;
+
+    if (offset >= end)
+        return g_bytes_new(NULL, 0);
+    if (may_block && is_alone(reader, offset, end))
+        bytes = fetch(reader, offset, end, cancellable, error);
+    else
+        bytes = read_windows(reader, offset, end, may_block, cancellable, error);
+    if (bytes)
+        note_end(reader, end);
+    return bytes;
 }

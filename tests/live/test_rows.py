@@ -237,6 +237,56 @@ def test_reading_a_large_value_never_holds_it(mount, another_mount, table):
     assert peak_kib(other) - before < 64 * 1024
 
 
+def test_short_reads_here_and_there_fetch_what_they_ask_for(mount, table):
+    """Rows: a short read away from those before it fetches no more than it asks for."""
+    content, path = big_row(mount, table, 40 * MIB)
+
+    def n_blocks():
+        return mount.sql("SELECT toast_blks_hit + toast_blks_read FROM pg_statio_all_tables "
+                         "WHERE relid = %s::regclass", f'"{table}"')[0][0]
+
+    # 2 MiB are 263 blocks of the server's at least.
+    dice = random.Random(2)
+    with open(path, "rb", buffering=0) as file:
+        def read():
+            start = dice.randrange(len(content) - 4096)
+            assert os.pread(file.fileno(), 4096, start) == content[start:start + 4096]
+            return n_blocks()
+
+        before = n_blocks()
+        for _ in range(200):
+            read()
+        # The server counts when a second has passed, at the end of a statement.
+        assert 200 * 2 < wait_for(lambda: max(0, read() - before - 200 * 2), 15, "a count") \
+            < 200 * 100
+
+
+@pytest.mark.slow
+def test_a_value_of_half_a_gigabyte_is_read_in_bounded_memory(mount, another_mount, zone, table,
+                                                              work):
+    """Rows: a value is never whole in memory, be it read on end or anywhere."""
+    source = os.path.join(work, "large.bin")
+    with open(source, "wb") as file:
+        for number in range(500):
+            file.write(files.binary(1_000_000, number))
+    run("cp", source, zone, timeout=200).ok()
+    other = another_mount(workspace=mount.workspace)
+    key, = os.listdir(rows(other, table))
+    path = rows(other, table, key, "data.bin")
+    assert os.stat(path).st_size == 500_000_000
+    before = peak_kib(other)
+
+    dice = random.Random(3)
+    with open(path, "rb", buffering=0) as file, open(source, "rb", buffering=0) as expected:
+        for _ in range(500):
+            start, length = dice.randrange(500_000_000), dice.choice((1, 4096, 65536, 300_000))
+            assert os.pread(file.fileno(), length, start) == \
+                os.pread(expected.fileno(), length, start)
+    assert peak_kib(other) - before < 32 * 1024
+    run("cmp", source, path, timeout=200).ok()
+    assert peak_kib(other) - before < 32 * 1024
+
+
 def test_many_readers_at_once_get_what_is_there(mount, table):
     """Rows: any range can be read, by any number of readers."""
     content, path = big_row(mount, table, 24 * MIB + 77)
