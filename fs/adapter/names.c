@@ -161,3 +161,41 @@ fs_adapter_op_rename(fuse_req_t fuse, fuse_ino_t parent, const char *name,
     request->flags = flags;
     fs_adapter_request_start(request);
 }
+
+/* Unanswered, these would give ENOSYS, and no reason. */
+static void
+run_refused(FsRequest *base)
+{
+    fs_adapter_reply_refusal((FsAdapterRequest *)base,
+        "only files and folders are made here: no links, pipes or devices");
+}
+
+static void
+start_refused(fuse_req_t fuse, const char *operation, fuse_ino_t parent, const char *name)
+{
+    FsAdapterRequest *request =
+        fs_adapter_request_new(fuse, operation, parent, FS_REQUEST_QUICK, run_refused);
+
+    request->name = g_strdup(name);
+    fs_adapter_request_start(request);
+}
+
+void
+fs_adapter_op_mknod(
+    fuse_req_t fuse, fuse_ino_t parent, const char *name, mode_t mode, dev_t device)
+{
+    start_refused(fuse, "mknod", parent, name);
+}
+
+void
+fs_adapter_op_symlink(fuse_req_t fuse, const char *target, fuse_ino_t parent, const char *name)
+{
+    start_refused(fuse, "symlink", parent, name);
+}
+
+void
+fs_adapter_op_link(
+    fuse_req_t fuse, fuse_ino_t number, fuse_ino_t new_parent, const char *new_name)
+{
+    start_refused(fuse, "link", new_parent, new_name);
+}

@@ -85,6 +85,12 @@ void fs_adapter_op_forget(fuse_req_t fuse, fuse_ino_t number, uint64_t n_lookups
 void
 fs_adapter_op_forget_multi(fuse_req_t fuse, size_t count, struct fuse_forget_data *forgets);
 void fs_adapter_op_mkdir(fuse_req_t fuse, fuse_ino_t parent, const char *name, mode_t mode);
+void fs_adapter_op_mknod(
+    fuse_req_t fuse, fuse_ino_t parent, const char *name, mode_t mode, dev_t device);
+void
+fs_adapter_op_symlink(fuse_req_t fuse, const char *target, fuse_ino_t parent, const char *name);
+void fs_adapter_op_link(
+    fuse_req_t fuse, fuse_ino_t number, fuse_ino_t new_parent, const char *new_name);
 void fs_adapter_op_unlink(fuse_req_t fuse, fuse_ino_t parent, const char *name);
 void fs_adapter_op_rmdir(fuse_req_t fuse, fuse_ino_t parent, const char *name);
 void fs_adapter_op_rename(fuse_req_t fuse, fuse_ino_t parent, const char *name,

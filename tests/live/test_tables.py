@@ -309,6 +309,22 @@ def test_files_cannot_be_made_at_the_root_or_in_a_table(mount, table):
             files.write(path, b"x")
 
 
+def test_links_pipes_and_devices_are_refused_with_the_reason(mount, zone, table):
+    """Namespace: there are files and folders alone: EPERM."""
+    files.write(os.path.join(zone, "a.txt"), "a")
+    for folder in (mount.path, zone, mount.at("ingest")):
+        path = os.path.join(folder, f"{table}_new")
+        for make in (lambda: os.symlink("a.txt", path), lambda: os.mkfifo(path),
+                     lambda: os.link(os.path.join(zone, "a.txt"), path)):
+            with pytest.raises(OSError) as caught:
+                make()
+            assert caught.value.errno == errno.EPERM
+            assert not os.path.lexists(path)
+    with open(mount.at(".deeplake", "errors.jsonl"), encoding="utf-8") as lines:
+        told = [one for one in map(json.loads, lines) if one["path"].endswith(f"{table}_new")]
+    assert [one["op"] for one in told] == ["symlink", "mknod", "link"] * 3
+
+
 def test_the_tree_can_be_walked(mount, table):
     """Tenets: ordinary tools work: find, ls -laR."""
     os.mkdir(mount.zone(table))
