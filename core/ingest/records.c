@@ -304,16 +304,16 @@ widen_columns(Records *records, GError **error)
 static gboolean
 read_sample(Records *records, GCancellable *cancellable, GError **error)
 {
-    gboolean is_done = FALSE;
-
-    while (!is_done && lake_record_reader_offset(records->reader) < SAMPLE_BYTES) {
+    for (gboolean is_done = FALSE;;) {
         if (g_cancellable_is_cancelled(cancellable)) {
             lake_error_set(error, LAKE_ERROR_CLASS_INGEST, LAKE_ERROR_CANCELLED, "interrupted");
             return FALSE;
         }
-        if (!lake_record_reader_next(records->reader, records->items, &is_done, error) ||
-            (!is_done &&
-                (!place_items(records, TRUE, error) || !widen_columns(records, error))))
+        if (!lake_record_reader_next(records->reader, records->items, &is_done, error))
+            return FALSE;
+        if (is_done || lake_record_reader_offset(records->reader) >= SAMPLE_BYTES)
+            break;
+        if (!place_items(records, TRUE, error) || !widen_columns(records, error))
             return FALSE;
     }
     /* Nothing but NULL: text is what anything could be written as. */
