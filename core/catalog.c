@@ -9,8 +9,9 @@
 struct LakeCatalog {
     LakeTransport *transport; /* borrowed */
     char *schema;
-    char *ledger; /* quoted, qualified */
-    char *root;   /* of dataset paths */
+    char *ledger;         /* quoted, qualified */
+    char *root;           /* of dataset paths */
+    LakeChanges *changes; /* borrowed, or NULL */
 };
 
 /* Tables, partitioned tables, foreign tables, views, materialised views. */
@@ -82,6 +83,19 @@ table_name_free(gpointer data)
 
     g_free(name->name);
     g_free(name);
+}
+
+void
+lake_catalog_set_changes(LakeCatalog *catalog, LakeChanges *changes)
+{
+    catalog->changes = changes;
+}
+
+void
+lake_catalog_changed(LakeCatalog *catalog, const char *table, guint kinds)
+{
+    if (catalog->changes)
+        lake_changes_note(catalog->changes, table, kinds);
 }
 
 LakeTransport *
@@ -362,6 +376,7 @@ run_change(LakeCatalog *catalog, LakeStatement *const *statements, guint n_state
     LakeResult *result = lake_transport_run_all(catalog->transport, LAKE_TRANSPORT_BULK,
         statements, n_statements, cancellable, &failure);
 
+    lake_catalog_changed(catalog, name, LAKE_CHANGE_ALL);
     return is_done(result, failure, act, name, error);
 }
 
@@ -463,8 +478,10 @@ lake_catalog_rename(LakeCatalog *catalog, const char *name, const char *new_name
     lake_statement_add_text(move, name);
     lake_statement_add_text(move, new_name);
     LakeStatement *all[] = {rename, forget, move};
-    return run_change(
+    gboolean is_good = run_change(
         catalog, all, G_N_ELEMENTS(all), "renaming the table", name, cancellable, error);
+    lake_catalog_changed(catalog, new_name, LAKE_CHANGE_ALL);
+    return is_good;
 }
 
 gint64

@@ -8,6 +8,7 @@
  * Any thread may call; each call may ask the server and so may block.
  */
 
+#include "core/changes.h"
 #include "core/transport.h"
 
 #define LAKE_CATALOG_NAME_MAX_BYTES 63 /* NAMEDATALEN - 1 */
@@ -49,6 +50,12 @@ LakeCatalog *lake_catalog_open(LakeTransport *transport, const char *schema, gbo
     GCancellable *cancellable, GError **error);
 void lake_catalog_free(LakeCatalog *catalog);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(LakeCatalog, lake_catalog_free)
+
+/* Who is told of changes that are made here; borrowed. NULL: nobody, as at first. */
+void lake_catalog_set_changes(LakeCatalog *catalog, LakeChanges *changes);
+/* For what changes the workspace: after it did, and where nobody knows whether it did. table
+ * NULL: everything. kinds: LakeChangeKind. Never waits for the server. */
+void lake_catalog_changed(LakeCatalog *catalog, const char *table, guint kinds);
 
 LakeTransport *lake_catalog_transport(LakeCatalog *catalog);
 const char *lake_catalog_schema(LakeCatalog *catalog);

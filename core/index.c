@@ -558,7 +558,11 @@ lake_index_create(LakeCatalog *catalog, const char *table, const char *label,
         return FALSE;
     g_autoptr(LakeTransaction) transaction = lake_transport_begin(
         lake_catalog_transport(catalog), LAKE_TRANSPORT_BULK, cancellable, error);
-    if (transaction && create_new(transaction, catalog, table, label, cancellable, error))
+    gboolean is_good =
+        transaction && create_new(transaction, catalog, table, label, cancellable, error);
+    if (transaction)
+        lake_catalog_changed(catalog, table, LAKE_CHANGE_ROWS);
+    if (is_good)
         return TRUE;
     g_prefix_error(error, "making the index \"%s\" of \"%s\": ", label, table);
     return FALSE;
@@ -586,6 +590,7 @@ lake_index_drop(LakeCatalog *catalog, const char *table, const char *label,
     g_autoptr(LakeStatement) drop = lake_statement_new_printf("DROP INDEX %s", qualified);
     g_autoptr(LakeResult) result = lake_transport_run(
         lake_catalog_transport(catalog), LAKE_TRANSPORT_BULK, drop, cancellable, error);
+    lake_catalog_changed(catalog, table, LAKE_CHANGE_ROWS);
     if (!result)
         g_prefix_error(error, "dropping the index \"%s\" of \"%s\": ", label, table);
     return result != NULL;

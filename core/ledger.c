@@ -155,6 +155,14 @@ has_sqlstate(const GError *error, const char *sqlstate)
     return facts && g_strcmp0(facts->sqlstate, sqlstate) == 0;
 }
 
+/* The entry of the zone itself makes it one. */
+static void
+note_changed(LakeCatalog *catalog, const char *table, const char *path, guint kinds)
+{
+    lake_catalog_changed(
+        catalog, table, LAKE_CHANGE_FILES | kinds | (*path ? 0 : LAKE_CHANGE_TABLE));
+}
+
 /* A read-only mount may meet a workspace that nobody ever ingested into. */
 static gboolean
 is_missing_ledger(const GError *error)
@@ -299,6 +307,8 @@ lake_ledger_add_folder(LakeCatalog *catalog, const char *table, const char *path
         lake_catalog_ledger(catalog));
     add_attributes(statement, attributes);
     g_autoptr(LakeResult) result = run(catalog, statement, cancellable, error);
+    if (!result || lake_result_n_affected(result) > 0)
+        note_changed(catalog, table, path, 0);
     if (!result)
         return FALSE;
     if (lake_result_n_affected(result) == 0) {
@@ -335,6 +345,7 @@ lake_ledger_set_attributes(LakeCatalog *catalog, const char *table, const char *
     lake_statement_add_text(statement, xattrs);
     statement->is_repeatable = TRUE;
     g_autoptr(LakeResult) result = run(catalog, statement, cancellable, error);
+    note_changed(catalog, table, path, 0);
     if (!result)
         return FALSE;
     if (lake_result_n_affected(result) == 0) {
@@ -393,6 +404,7 @@ lake_ledger_remove_file(LakeCatalog *catalog, const char *table, const char *pat
         result =
             lake_transport_run(transport, LAKE_TRANSPORT_BULK, entry, cancellable, &failure);
     }
+    note_changed(catalog, table, path, LAKE_CHANGE_ROWS);
     if (!result) {
         g_propagate_prefixed_error(
             error, g_steal_pointer(&failure), "removing ingest/%s/%s: ", table, path);
@@ -420,6 +432,8 @@ lake_ledger_remove_folder(LakeCatalog *catalog, const char *table, const char *p
     g_autoptr(LakeResult) result = lake_transport_run_all(lake_catalog_transport(catalog),
         LAKE_TRANSPORT_INTERACTIVE, all, G_N_ELEMENTS(all), cancellable, error);
 
+    if (!result || lake_result_n_affected(result) > 0)
+        note_changed(catalog, table, path, 0);
     if (!result)
         return FALSE;
     if (lake_result_n_affected(result) > 0)
@@ -562,7 +576,10 @@ lake_ledger_rename(LakeCatalog *catalog, const char *table, const char *path,
         lake_catalog_transport(catalog), LAKE_TRANSPORT_BULK, cancellable, error);
     if (!transaction)
         return FALSE;
-    if (!rename_in(transaction, catalog, columns, table, path, new_path, cancellable, error)) {
+    gboolean is_good =
+        rename_in(transaction, catalog, columns, table, path, new_path, cancellable, error);
+    note_changed(catalog, table, path, LAKE_CHANGE_ROWS);
+    if (!is_good) {
         g_prefix_error(error, "renaming ingest/%s/%s to %s: ", table, path, new_path);
         return FALSE;
     }

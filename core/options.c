@@ -331,7 +331,10 @@ lake_options_forget(LakeOptions *options, const char *zone)
     g_autoptr(GMutexLocker) locker = g_mutex_locker_new(&options->lock);
 
     options->n_changes++;
-    g_hash_table_remove(options->known, zone);
+    if (zone)
+        g_hash_table_remove(options->known, zone);
+    else
+        g_hash_table_remove_all(options->known);
 }
 
 /* NULL without an error: none are set. A workspace of an earlier version, or one that was never
@@ -565,6 +568,7 @@ lake_options_set(LakeOptions *options, const char *zone, const char *text, gsize
         LAKE_TRANSPORT_INTERACTIVE, statement, cancellable, error);
     /* Also after a failure: of a lost answer nobody knows whether it happened. */
     lake_options_forget(options, zone);
+    lake_catalog_changed(options->catalog, zone, LAKE_CHANGE_FILES);
     return result ? new_entry(n_bytes, attributes) : NULL;
 }
 
@@ -582,6 +586,7 @@ lake_options_remove(
     g_autoptr(LakeResult) result = lake_transport_run(lake_catalog_transport(options->catalog),
         LAKE_TRANSPORT_INTERACTIVE, statement, cancellable, error);
     lake_options_forget(options, zone);
+    lake_catalog_changed(options->catalog, zone, LAKE_CHANGE_FILES);
     if (!result)
         g_prefix_error(error, "removing the options of ingest/%s: ", zone);
     return result != NULL;

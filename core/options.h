@@ -59,7 +59,8 @@ LakeLedgerEntry *
 lake_options_set(LakeOptions *options, const char *zone, const char *text, gsize n_bytes,
     const LakeFileAttributes *attributes, GCancellable *cancellable, GError **error);
 
-/* The drop zone was dropped or renamed: ask again next time. */
+/* The drop zone was dropped or renamed, or others changed its options: ask again next time.
+ * NULL: all of them. */
 void lake_options_forget(LakeOptions *options, const char *zone);
 
 /* Back to the workspace's settings; fine when there is nothing to remove. */

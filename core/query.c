@@ -358,6 +358,9 @@ run_once(Run *run, const LakeQuery *query, LakeQueryOutcome *outcome, GError **e
                        lake_transport_stream(lake_catalog_transport(run->catalog), statement,
                            &stream_options, &sink, run, &n_affected, run->cancellable, error) &&
                        (run->is_changing || write_piece(run, error));
+    /* It is the server that knows what a statement does. */
+    if (run->is_changing)
+        lake_catalog_changed(run->catalog, NULL, LAKE_CHANGE_ALL);
     if (!is_good) {
         (void)lake_spool_truncate(run->into, run->start, NULL);
         return FALSE;

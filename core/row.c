@@ -454,6 +454,7 @@ lake_row_delete(LakeCatalog *catalog, LakeRowTable *table, const char *const *ke
     statement->is_repeatable = FALSE;
     g_autoptr(LakeResult) result = lake_transport_run(
         lake_catalog_transport(catalog), LAKE_TRANSPORT_BULK, statement, cancellable, error);
+    lake_catalog_changed(catalog, table->name, LAKE_CHANGE_ROWS);
     if (!result) {
         g_prefix_error(error, "deleting a row of \"%s\": ", table->name);
         return FALSE;

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "core/transport.h"
 
+#include "core/error.h"
+
 void
 lake_transport_free(LakeTransport *transport)
 {
@@ -80,6 +82,17 @@ lake_transaction_free(LakeTransaction *transaction)
 {
     if (transaction)
         transaction->class->free(transaction);
+}
+
+void
+lake_transport_listen(LakeTransport *transport, const char *channel, const LakeListenSink *sink,
+    gpointer user_data, GCancellable *cancellable, GError **error)
+{
+    if (transport->class->listen)
+        transport->class->listen(transport, channel, sink, user_data, cancellable, error);
+    else
+        lake_error_set(error, LAKE_ERROR_CLASS_GENERAL, LAKE_ERROR_UNSUPPORTED,
+            "this way to the server has no announcements");
 }
 
 void

@@ -76,6 +76,20 @@ gboolean lake_transaction_commit(
 void lake_transaction_free(LakeTransaction *transaction);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(LakeTransaction, lake_transaction_free)
 
+/* Who hears what is announced (NOTIFY) on a channel. */
+typedef struct {
+    /* Whatever is announced from here on is heard. FALSE ends it. */
+    gboolean (*begin)(gpointer user_data, GError **error);
+    void (*heard)(const char *text, gpointer user_data);
+    /* About once a second. FALSE ends it. */
+    gboolean (*idle)(gpointer user_data, GError **error);
+} LakeListenSink;
+
+/* Listens on a connection of its own until that is lost, sink ends it or it is cancelled, which
+ * *error says. UNSUPPORTED: there is no such thing here. */
+void lake_transport_listen(LakeTransport *transport, const char *channel,
+    const LakeListenSink *sink, gpointer user_data, GCancellable *cancellable, GError **error);
+
 /* For status.json. */
 typedef struct {
     guint n_open, n_in_use, n_max;
@@ -101,6 +115,9 @@ typedef struct {
     LakeTransaction *(*begin)(LakeTransport *transport, LakeTransportUse use,
         GCancellable *cancellable, GError **error);
     void (*status)(LakeTransport *transport, LakeTransportStatus *ret_status);
+    /* May be missing. */
+    void (*listen)(LakeTransport *transport, const char *channel, const LakeListenSink *sink,
+        gpointer user_data, GCancellable *cancellable, GError **error);
 } LakeTransportClass;
 
 typedef struct {

@@ -13,6 +13,7 @@ struct LakeWorkspace {
     const LakeConfig *config;
     LakeServer *server; /* NULL with a DSN */
     LakeTransport *transport;
+    LakeChanges *changes;
     LakeCatalog *catalog;
     LakeJobs *jobs;
     LakeOptions *options;
@@ -125,6 +126,8 @@ lake_workspace_open(const LakeConfig *config, GCancellable *cancellable, GError 
         workspace->transport, config->workspace, config->read_only, cancellable, error);
     if (!workspace->catalog)
         return NULL;
+    workspace->changes = lake_changes_new(workspace->transport, config->workspace);
+    lake_catalog_set_changes(workspace->catalog, workspace->changes);
     workspace->options = open_options(workspace);
     return g_steal_pointer(&workspace);
 }
@@ -135,6 +138,7 @@ lake_workspace_close(LakeWorkspace *workspace)
     if (!workspace)
         return;
     lake_options_free(workspace->options);
+    lake_changes_free(workspace->changes);
     lake_catalog_free(workspace->catalog);
     lake_transport_free(workspace->transport);
     lake_server_close(workspace->server);
@@ -161,6 +165,12 @@ LakeTransport *
 lake_workspace_transport(LakeWorkspace *workspace)
 {
     return workspace->transport;
+}
+
+LakeChanges *
+lake_workspace_changes(LakeWorkspace *workspace)
+{
+    return workspace->changes;
 }
 
 LakeJobs *

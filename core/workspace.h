@@ -20,13 +20,15 @@ typedef struct LakeWorkspace LakeWorkspace;
  * schema and ledger where missing. config is borrowed and must outlive the workspace. */
 LakeWorkspace *
 lake_workspace_open(const LakeConfig *config, GCancellable *cancellable, GError **error);
-/* Closes connections; stops the private server when we were its last user. NULL is allowed. */
+/* Announces the last changes, closes connections, and stops the private server when we were its
+ * last user. NULL is allowed. */
 void lake_workspace_close(LakeWorkspace *workspace);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(LakeWorkspace, lake_workspace_close)
 
 const LakeConfig *lake_workspace_config(LakeWorkspace *workspace);
 LakeCatalog *lake_workspace_catalog(LakeWorkspace *workspace);
 LakeTransport *lake_workspace_transport(LakeWorkspace *workspace);
+LakeChanges *lake_workspace_changes(LakeWorkspace *workspace);
 LakeJobs *lake_workspace_jobs(LakeWorkspace *workspace);
 LakeOptions *lake_workspace_options(LakeWorkspace *workspace);
 

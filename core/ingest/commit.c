@@ -104,6 +104,13 @@ insert_entry_statement(const LakeIngestCommit *commit)
     return statement;
 }
 
+static void
+note_files(const LakeIngestCommit *commit, guint further_changes)
+{
+    lake_catalog_changed(
+        commit->catalog, commit->file->table, LAKE_CHANGE_FILES | further_changes);
+}
+
 /* TRUE with *ret_done FALSE: the path is taken, or the table is not fit yet. */
 static gboolean
 try_insert(
@@ -118,6 +125,8 @@ try_insert(
         LAKE_TRANSPORT_BULK, statement, cancellable, &failure);
 
     *ret_done = result && lake_result_n_affected(result) > 0;
+    if (*ret_done || g_error_matches(failure, LAKE_ERROR, LAKE_ERROR_OFFLINE))
+        note_files(commit, 0);
     if (!result && !is_table_unfit(failure)) {
         g_propagate_error(error, g_steal_pointer(&failure));
         return FALSE;
@@ -185,6 +194,7 @@ try_unchanged(
         g_free(entry->notes);
         entry->notes = g_strdup(lake_result_text(result, 0, 3));
         *ret_done = TRUE;
+        note_files(commit, 0);
     }
     return TRUE;
 }
@@ -196,6 +206,7 @@ typedef struct {
     LakeTransaction *transaction;
     char *table; /* quoted, qualified */
     GCancellable *cancellable;
+    guint changes; /* LakeChangeKind: beside the files of the drop zone */
     /* The content's hash, worked out while the rows are on their way. */
     GThread *hasher;
     GCancellable *hasher_stop;
@@ -446,6 +457,7 @@ make_table_fit(Transfer *transfer, GError **error)
         return FALSE;
     if (is_fit(settled, commit->rows))
         return TRUE;
+    transfer->changes |= LAKE_CHANGE_TABLE | LAKE_CHANGE_ROWS;
     if (!settled && !create_table(transfer, error))
         return FALSE;
     if (!add_columns(transfer, settled, error) || !add_indexes(transfer, settled, error))
@@ -628,6 +640,8 @@ transfer_all(Transfer *transfer, GError **error)
     /* A file without rows needs no table. */
     if (lake_rows_count(transfer->commit->rows) > 0 && !make_table_fit(transfer, error))
         return FALSE;
+    if (old_id)
+        transfer->changes |= LAKE_CHANGE_ROWS;
     if (old_id && !delete_old_rows(transfer, old_id, error))
         return FALSE;
 
@@ -646,7 +660,11 @@ run_transaction(LakeIngestCommit *commit, GCancellable *cancellable, GError **er
     transfer.table = lake_catalog_qualify(commit->catalog, commit->file->table);
     transfer.transaction = lake_transport_begin(
         lake_catalog_transport(commit->catalog), LAKE_TRANSPORT_BULK, cancellable, error);
-    return transfer.transaction && transfer_all(&transfer, error);
+    if (!transfer.transaction)
+        return FALSE;
+    gboolean is_good = transfer_all(&transfer, error);
+    note_files(commit, transfer.changes);
+    return is_good;
 }
 
 /* --- choosing among them --- */

@@ -197,6 +197,12 @@ lake_pg_pool_give_back(LakePgPool *pool, LakeTransportUse use, LakePgConnection 
     leave_place(pool, use, connection);
 }
 
+const LakePgOptions *
+lake_pg_pool_options(LakePgPool *pool)
+{
+    return &pool->options;
+}
+
 void
 lake_pg_pool_status(LakePgPool *pool, LakeTransportStatus *ret_status)
 {

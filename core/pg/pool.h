@@ -24,4 +24,7 @@ LakePgConnection *lake_pg_pool_borrow(
 void
 lake_pg_pool_give_back(LakePgPool *pool, LakeTransportUse use, LakePgConnection *connection);
 
+/* Borrowed. */
+const LakePgOptions *lake_pg_pool_options(LakePgPool *pool);
+
 void lake_pg_pool_status(LakePgPool *pool, LakeTransportStatus *ret_status);

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "core/pg.h"
 #include "core/pg/copy.h"
+#include "core/pg/listen.h"
 #include "core/pg/pool.h"
 #include "core/pg/run.h"
 
@@ -285,6 +286,14 @@ transport_status(LakeTransport *transport, LakeTransportStatus *ret_status)
     lake_pg_pool_status(pool_of(transport), ret_status);
 }
 
+static void
+transport_listen(LakeTransport *transport, const char *channel, const LakeListenSink *sink,
+    gpointer user_data, GCancellable *cancellable, GError **error)
+{
+    lake_pg_listen(
+        lake_pg_pool_options(pool_of(transport)), channel, sink, user_data, cancellable, error);
+}
+
 static const LakeTransportClass pg_transport_class = {
     .free = transport_free,
     .run = transport_run,
@@ -292,6 +301,7 @@ static const LakeTransportClass pg_transport_class = {
     .stream = transport_stream,
     .begin = transport_begin,
     .status = transport_status,
+    .listen = transport_listen,
 };
 
 LakeTransport *
