@@ -114,7 +114,8 @@ mount_session(FsAdapter *adapter, const FsAdapterOptions *options, GError **erro
 static void
 free_unmounted(FsAdapter *adapter)
 {
-    fs_requests_free(adapter->requests);
+    if (adapter->requests)
+        fs_requests_free(adapter->requests);
     fs_node_unref(adapter->root);
     fs_context_free(adapter->context);
     g_free(adapter);
@@ -141,6 +142,7 @@ fs_adapter_attach(LakeWorkspace *workspace, const FsAdapterOptions *options, GEr
         free_unmounted(adapter);
         return NULL;
     }
+    fs_freshness_begin(adapter->context, adapter->root, &fs_adapter_kernel_calls, adapter);
     return adapter;
 }
 
@@ -156,6 +158,7 @@ fs_adapter_serve(FsAdapter *adapter, FsReadyFunc ready, gpointer user_data)
     fuse_loop_cfg_set_idle_threads(config, LOOP_THREADS);
     result = fuse_session_loop_mt(adapter->session, config);
     fuse_loop_cfg_destroy(config);
+    fs_adapter_settle(adapter);
     /* Positive: a signal. */
     return result >= 0;
 }
@@ -192,7 +195,10 @@ fs_adapter_drain(
 void
 fs_adapter_detach(FsAdapter *adapter)
 {
+    fs_adapter_settle(adapter);
     fuse_session_unmount(adapter->session);
+    fs_requests_free(g_steal_pointer(&adapter->requests));
+    fs_freshness_free(adapter->context);
     fuse_session_destroy(adapter->session);
     free_unmounted(adapter);
 }

@@ -7,6 +7,11 @@
 /* A listing that took this many times less than it has aged may be read again. */
 #define COST_FACTOR 20
 #define AGE_MAX_US G_TIME_SPAN_SECOND
+/* The same for one that is known to have changed, unless it is read in no time. */
+#define CHANGED_COST_FACTOR 4
+#define CHANGED_CHEAP_US (20 * G_TIME_SPAN_MILLISECOND)
+/* Tables whose rows changed, one by one; beyond, all have. */
+#define ROWS_CHANGED_MAX 1024
 /* A folder that was not asked for this long goes: one in use is read anew every second. */
 #define FOLDER_IDLE_US (10 * G_TIME_SPAN_SECOND)
 
@@ -17,6 +22,7 @@ typedef struct {
     gboolean is_large; /* entries holds only what this mount has put */
     gint64 loaded_at_us;
     gint64 load_took_us;
+    gint64 changed_at_us; /* by others */
     /* While it is being read: names that changed meanwhile, which the reading may have missed.
      */
     GHashTable *touched;
@@ -30,7 +36,10 @@ struct FsCache {
     GHashTable *folders; /* "zone//folder" → Folder */
     GPtrArray *tables;   /* of FsCacheTable, sorted; NULL: not read yet */
     gint64 tables_loaded_at_us;
-    guint64 tables_generation; /* of changes by this mount */
+    guint64 tables_generation; /* of changes that are known */
+    GHashTable *rows_changes;  /* table → guint64*, of the last change of its rows */
+    guint64 rows_all_changed;  /* the last of all tables */
+    guint64 n_rows_changes;
 };
 
 static void
@@ -60,6 +69,7 @@ fs_cache_new(LakeCatalog *catalog)
     cache->catalog = catalog;
     g_mutex_init(&cache->lock);
     cache->folders = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, folder_free);
+    cache->rows_changes = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, g_free);
     return cache;
 }
 
@@ -67,6 +77,7 @@ void
 fs_cache_free(FsCache *cache)
 {
     g_hash_table_unref(cache->folders);
+    g_hash_table_unref(cache->rows_changes);
     g_clear_pointer(&cache->tables, g_ptr_array_unref);
     g_mutex_clear(&cache->lock);
     g_free(cache);
@@ -283,6 +294,9 @@ is_folder_fresh(const Folder *folder)
 {
     gint64 age_us = g_get_monotonic_time() - folder->loaded_at_us;
 
+    if (folder->changed_at_us >= folder->loaded_at_us)
+        return folder->is_loaded && folder->load_took_us >= CHANGED_CHEAP_US &&
+               age_us < folder->load_took_us * CHANGED_COST_FACTOR;
     return folder->is_loaded &&
            age_us < CLAMP(folder->load_took_us * COST_FACTOR, FS_CACHE_FRESH_US, AGE_MAX_US);
 }
@@ -533,10 +547,32 @@ fs_cache_remove_entry(FsCache *cache, const char *zone, const char *path)
     g_hash_table_remove(folder->entries, name);
 }
 
+static gboolean
+is_in_zone(const char *key, const char *prefix)
+{
+    return !prefix || g_str_has_prefix(key, prefix);
+}
+
+void
+fs_cache_zone_changed(FsCache *cache, const char *zone)
+{
+    g_autofree char *prefix = zone ? folder_key(zone, "") : NULL;
+    g_autoptr(GMutexLocker) locker = g_mutex_locker_new(&cache->lock);
+    gint64 now_us = g_get_monotonic_time();
+    GHashTableIter iterator;
+    gpointer key;
+    gpointer folder;
+
+    g_hash_table_iter_init(&iterator, cache->folders);
+    while (g_hash_table_iter_next(&iterator, &key, &folder))
+        if (is_in_zone(key, prefix))
+            ((Folder *)folder)->changed_at_us = now_us;
+}
+
 void
 fs_cache_forget_zone(FsCache *cache, const char *zone)
 {
-    g_autofree char *prefix = folder_key(zone, "");
+    g_autofree char *prefix = zone ? folder_key(zone, "") : NULL;
     g_autoptr(GMutexLocker) locker = g_mutex_locker_new(&cache->lock);
     GHashTableIter iterator;
     gpointer key;
@@ -546,7 +582,7 @@ fs_cache_forget_zone(FsCache *cache, const char *zone)
     while (g_hash_table_iter_next(&iterator, &key, &data)) {
         Folder *folder = data;
 
-        if (!g_str_has_prefix(key, prefix))
+        if (!is_in_zone(key, prefix))
             continue;
         g_hash_table_remove_all(folder->entries);
         /* A reading that is under way began before the change: whoever waits for it gets it,
@@ -554,4 +590,31 @@ fs_cache_forget_zone(FsCache *cache, const char *zone)
         folder->is_loaded = FALSE;
         folder->is_outdated = folder->n_loading > 0;
     }
+}
+
+/* --- rows --- */
+
+void
+fs_cache_rows_changed(FsCache *cache, const char *table)
+{
+    g_autoptr(GMutexLocker) locker = g_mutex_locker_new(&cache->lock);
+    guint64 number = ++cache->n_rows_changes;
+
+    if (table && g_hash_table_size(cache->rows_changes) < ROWS_CHANGED_MAX) {
+        guint64 *last = g_new(guint64, 1);
+        *last = number;
+        g_hash_table_replace(cache->rows_changes, g_strdup(table), last);
+        return;
+    }
+    cache->rows_all_changed = number;
+    g_hash_table_remove_all(cache->rows_changes);
+}
+
+guint64
+fs_cache_rows_changes(FsCache *cache, const char *table)
+{
+    g_autoptr(GMutexLocker) locker = g_mutex_locker_new(&cache->lock);
+    const guint64 *last = g_hash_table_lookup(cache->rows_changes, table);
+
+    return last ? *last : cache->rows_all_changed;
 }

@@ -4,8 +4,9 @@
 /* fs/cache.h: what the server was last heard to say of tables, drop zones and ingested files,
  * and how long that is believed.
  *
- * What this mount does itself is entered at once; what others do shows after FS_CACHE_FRESH_US
- * here and the kernel's own timeout (FS_CACHE_KERNEL_SECONDS): together under a second. A
+ * What this mount does itself is entered at once, and what others announce is asked for again
+ * (fs/freshness.h). What nobody announces shows after FS_CACHE_FRESH_US here and the kernel's
+ * own timeout (FS_CACHE_KERNEL_SECONDS): together under a second. A
  * folder that takes long to read is read again only when that costs less than a twentieth of
  * the time. A folder of more than FS_CACHE_FOLDER_MAX entries is not held: each name is asked
  * for.
@@ -61,5 +62,15 @@ LakeIngestExpectation fs_cache_expectation(FsCache *cache, const char *zone, con
 /* Takes a reference; the entry is not to be changed any more. */
 void fs_cache_put_entry(FsCache *cache, const char *zone, LakeLedgerEntry *entry);
 void fs_cache_remove_entry(FsCache *cache, const char *zone, const char *path);
-/* Everything below ingest/<zone> is asked for again. */
+/* Everything below ingest/<zone> is asked for again. zone NULL: all of them. */
 void fs_cache_forget_zone(FsCache *cache, const char *zone);
+/* The same for what others have changed; but a folder that takes long to read is still read
+ * only for a quarter of the time. */
+void fs_cache_zone_changed(FsCache *cache, const char *zone);
+
+/* --- rows: kept by their nodes --- */
+
+/* What is known of the rows and columns of a table is not true any more; NULL: of any. */
+void fs_cache_rows_changed(FsCache *cache, const char *table);
+/* Another number after each such change. */
+guint64 fs_cache_rows_changes(FsCache *cache, const char *table);

@@ -368,6 +368,7 @@ fs_node_remember(FsNode *node)
 {
     g_autoptr(GMutexLocker) locker = g_mutex_locker_new(&node->context->tree_lock);
 
+    node->told_at_us = g_get_monotonic_time();
     if (node->n_lookups++ == 0)
         fs_node_ref(node);
 }

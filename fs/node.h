@@ -36,9 +36,10 @@ struct FsContext {
     struct FsCache *cache;
     struct FsFailures *failures;
     struct FsMetrics *metrics;
-    guint32 uid, gid;  /* who mounted */
-    guint32 umask;     /* permissions that nobody has but on ingested files */
-    gint64 started_ns; /* UNIX epoch */
+    struct FsFreshness *freshness; /* NULL where no kernel is told of anything */
+    guint32 uid, gid;              /* who mounted */
+    guint32 umask;                 /* permissions that nobody has but on ingested files */
+    gint64 started_ns;             /* UNIX epoch */
     GMutex tree_lock;
     guint64 next_inode; /* tree_lock */
     GMutex times_lock;
@@ -56,6 +57,7 @@ struct FsNode {
     char *former_path;    /* of a node that was taken out: where it was, for messages */
     GHashTable *children; /* the child's name → FsNode, both borrowed; NULL for files */
     guint64 n_lookups;    /* the kernel's */
+    gint64 told_at_us;    /* when it last looked up, monotonic */
     guint n_results;      /* open handles whose bytes are in the kernel's page cache: 0 or 1,
                              but any number of a row's value */
     gint64 result_size;   /* of those bytes; else of the last result, or -1 */

@@ -18,6 +18,7 @@ run_lookup(FsRequest *base)
     if (absence > 0 && !fs_adapter_must_wait(request)) {
         struct fuse_entry_param nothing = {.entry_timeout = absence};
         fs_adapter_request_end(request);
+        fs_freshness_note_absence(request->node, request->name);
         fuse_reply_entry(request->fuse, &nothing);
         return;
     }

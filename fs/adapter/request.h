@@ -12,6 +12,7 @@
 
 #define FUSE_USE_VERSION 314
 #include "fs/adapter.h"
+#include "fs/freshness.h"
 #include "fs/node.h"
 #include "fs/request.h"
 #include <fuse3/fuse_lowlevel.h>
@@ -49,6 +50,11 @@ typedef struct {
     GBytes *value;
     gpointer listing;
 } FsAdapterRequest;
+
+extern const FsKernelCalls fs_adapter_kernel_calls;
+/* After the loop's end: no more is told to the kernel; what it is being told, it may not take
+ * before it has an answer to a request that nobody has read yet. */
+void fs_adapter_settle(FsAdapter *adapter);
 
 FsAdapter *fs_adapter_of(fuse_req_t fuse);
 FsNode *fs_adapter_node(FsAdapter *adapter, fuse_ino_t number);

@@ -73,6 +73,9 @@ render_status(FsNode *document, FsCall *call, GError **error)
     cJSON_AddStringToObject(object, "workspace", lake_workspace_config(workspace)->workspace);
     cJSON_AddStringToObject(object, "transport", lake_transport_name(transport));
     cJSON_AddStringToObject(object, "server_version", status.server_version);
+    cJSON_AddStringToObject(object, "freshness",
+        lake_changes_are_heard(lake_workspace_changes(workspace)) ? "notifications"
+                                                                  : "timeouts");
     cJSON *connections = cJSON_AddObjectToObject(object, "connections");
     cJSON_AddNumberToObject(connections, "open", status.n_open);
     cJSON_AddNumberToObject(connections, "in_use", status.n_in_use);

@@ -4,6 +4,7 @@
 #include "core/error.h"
 #include "fs/cache.h"
 #include "fs/failures.h"
+#include "fs/freshness.h"
 #include "fs/name.h"
 #include "fs/node/document.h"
 #include "fs/node/inbox_commit.h"
@@ -445,6 +446,7 @@ folder_remove_file(FsNode *folder, FsCall *call, const char *name, GError **erro
         return FALSE;
     is_good = remove_held(folder, call, name, zone, path, error);
     fs_inbox_files_let_go(held);
+    fs_freshness_wait(folder->context); /* its rows */
     return is_good;
 }
 
@@ -659,6 +661,7 @@ folder_rename(FsNode *folder, FsCall *call, const char *name, FsNode *new_folder
         return FALSE;
     gboolean is_good = move_held(&move, call, held, error);
     fs_inbox_files_let_go(held);
+    fs_freshness_wait(folder->context); /* its rows */
     return is_good;
 }
 

@@ -6,6 +6,7 @@
 #include "core/fault.h"
 #include "fs/cache.h"
 #include "fs/failures.h"
+#include "fs/freshness.h"
 #include "fs/metrics.h"
 #include "fs/node/inbox.h"
 
@@ -173,6 +174,8 @@ ingest_spool(FsInboxFile *file, FsCall *call, const char *zone, const char *path
     fs_cache_note_table(context->cache, zone);
     fs_failures_forgive(context->failures, zone, path);
     fs_context_note_ingest(context, zone);
+    fs_freshness_table_touched(context, zone);
+    fs_freshness_wait(context); /* rows that were there before */
     return g_steal_pointer(&entry);
 }
 
@@ -246,6 +249,9 @@ fs_inbox_commit_spool(FsInboxFile *file, FsCall *call, const char *zone, const c
     entry = ingest_spool(file, call, zone, path, content, error);
     if (!entry)
         return FALSE;
+    g_mutex_lock(&file->lock);
+    file->is_rewritten = TRUE;
+    g_mutex_unlock(&file->lock);
     (void)lake_fault("inbox-before-reply");
     return settle(file, call, zone, entry, content, version, error);
 }

@@ -19,7 +19,8 @@ typedef struct {
     LakeSpool *open_bytes;         /* of the writer that came last */
     guint64 version;               /* of the bytes: grows with each write */
     guint n_writers;
-    guint64 generation; /* of drops: a handle from before one is dead */
+    gboolean is_rewritten; /* here, since it was last opened for reading */
+    guint64 generation;    /* of drops: a handle from before one is dead */
 } FsInboxFile;
 
 LakeSpool *fs_inbox_commit_new_spool(FsNode *node);

@@ -185,8 +185,10 @@ open_saved_for_reading(FsNode *node, FsCall *call, int flags, GError **error)
     if (!content)
         return NULL;
     g_mutex_lock(&file->lock);
-    if (!file->is_unsaved && file->n_writers == 0)
+    if (!file->is_unsaved && file->n_writers == 0) {
         file->attributes = entry->attributes;
+        file->is_rewritten = FALSE;
+    }
     g_mutex_unlock(&file->lock);
     handle = fs_handle_new(node, call, flags);
     fs_handle_set_result(handle, content);
@@ -526,6 +528,18 @@ fs_inbox_apply_change(LakeFileAttributes *attributes, const FsChange *change)
         attributes->mtime_ns = change->mtime_ns;
 }
 
+/* The size of the bytes that are being read, when they are not the file's any more; else -1. */
+static gint64
+size_for_reader(FsInboxFile *file, gboolean is_placed)
+{
+    FsNode *node = &file->node;
+    g_autoptr(GMutexLocker) locker = g_mutex_locker_new(&node->context->tree_lock);
+
+    /* Others may have changed a file that is in its place: who opens it next gets another node,
+     * once the kernel has asked for the name. What was written here is this node's. */
+    return !is_placed || (node->n_results > 0 && !file->is_rewritten) ? node->result_size : -1;
+}
+
 /* Of unsaved bytes, and of a file that was removed or replaced while it is open: fstat() works
  * on. */
 static gboolean
@@ -535,15 +549,8 @@ attributes_at_hand(FsInboxFile *file, struct stat *ret_status)
     gboolean is_placed = fs_node_is_placed(node);
     g_autoptr(GMutexLocker) locker = g_mutex_locker_new(&file->lock);
     LakeSpool *bytes = file->is_unsaved ? file->staged : is_placed ? NULL : file->open_bytes;
-    gint64 size_bytes = -1;
+    gint64 size_bytes = bytes ? lake_spool_size(bytes) : size_for_reader(file, is_placed);
 
-    if (bytes) {
-        size_bytes = lake_spool_size(bytes);
-    } else if (!is_placed) {
-        g_mutex_lock(&node->context->tree_lock);
-        size_bytes = node->result_size;
-        g_mutex_unlock(&node->context->tree_lock);
-    }
     if (size_bytes >= 0)
         fs_inbox_fill_status(node, &file->attributes, size_bytes, ret_status);
     return size_bytes >= 0;

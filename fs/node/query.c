@@ -3,6 +3,7 @@
 
 #include "core/error.h"
 #include "fs/caller.h"
+#include "fs/freshness.h"
 #include "fs/node/query_store.h"
 #include "fs/node/table.h"
 #include <fcntl.h>
@@ -266,9 +267,12 @@ run_text(FsNode *node, FsCall *call, const char *text, gsize n_bytes, LakeQueryF
     LakeQueryMode mode, LakeSpool *into, LakeQueryOutcome *ret_outcome, GError **error)
 {
     g_autoptr(LakeQuery) query = lake_query_parse(text, n_bytes, error);
+    gboolean is_good = query && lake_workspace_query(node->context->workspace, query, format,
+                                    mode, into, ret_outcome, call->cancellable, error);
 
-    return query && lake_workspace_query(node->context->workspace, query, format, mode, into,
-                        ret_outcome, call->cancellable, error);
+    if (mode == LAKE_QUERY_MAY_CHANGE)
+        fs_freshness_wait(node->context);
+    return is_good;
 }
 
 /* Errors that are about the moment, not the statement: they fail the call itself. */

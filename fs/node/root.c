@@ -3,6 +3,7 @@
  */
 #include "core/error.h"
 #include "fs/cache.h"
+#include "fs/freshness.h"
 #include "fs/name.h"
 #include "fs/node/query.h"
 #include <string.h>
@@ -111,6 +112,8 @@ root_remove_folder(FsNode *folder, FsCall *call, const char *name, GError **erro
     lake_options_forget(lake_workspace_options(folder->context->workspace), table);
     fs_query_table_moved(folder->context, table, NULL);
     fs_node_detach(folder, name);
+    /* Its drop zone. */
+    fs_freshness_wait(folder->context);
     return TRUE;
 }
 
@@ -137,6 +140,7 @@ rename_table(
     g_autoptr(FsNode) inbox = fs_node_child(folder, "ingest");
     if (inbox)
         fs_node_move(inbox, name, inbox, new_name);
+    fs_freshness_wait(context);
     return TRUE;
 }
 

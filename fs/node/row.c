@@ -13,6 +13,7 @@ typedef struct {
     char **key;
     LakeRow *found; /* NULL: not asked for yet */
     gint64 found_at_us;
+    guint64 changes; /* of the table's rows, before it was asked for */
 } Row;
 
 /* What one answer needs of a row; each owned. */
@@ -46,7 +47,7 @@ row_free(FsNode *node)
 }
 
 static void
-keep(Row *row, LakeRowTable *table, const char *const *key, LakeRow *found)
+keep(Row *row, LakeRowTable *table, const char *const *key, LakeRow *found, guint64 changes)
 {
     g_autoptr(GMutexLocker) locker = g_mutex_locker_new(&row->lock);
 
@@ -58,33 +59,34 @@ keep(Row *row, LakeRowTable *table, const char *const *key, LakeRow *found)
     lake_row_free(row->found);
     row->found = found;
     row->found_at_us = g_get_monotonic_time();
+    row->changes = changes;
 }
 
 void
 fs_row_note(FsNode *row, LakeRowTable *table, const char *const *key, LakeRow *found)
 {
-    keep((Row *)row, table, key, found);
+    keep((Row *)row, table, key, found, fs_rows_changes(row));
 }
 
 FsNode *
-fs_row_child(
-    FsNode *rows, const char *name, LakeRowTable *table, const char *const *key, LakeRow *found)
+fs_row_child(FsNode *rows, const char *name, LakeRowTable *table, const char *const *key,
+    LakeRow *found, guint64 changes)
 {
     FsNode *child = fs_node_child(rows, name);
 
     if (!child) {
         FsNode *made = fs_node_new(&fs_node_row, rows->context);
         g_mutex_init(&((Row *)made)->lock);
-        keep((Row *)made, table, key, NULL);
+        keep((Row *)made, table, key, NULL, 0);
         child = fs_node_adopt(rows, name, made);
     }
     if (found)
-        keep((Row *)child, table, key, found);
+        keep((Row *)child, table, key, found, changes);
     return child;
 }
 
 static gboolean
-see_fresh(Row *row, Sight *sight)
+see_fresh(Row *row, Sight *sight, guint64 changes)
 {
     g_autoptr(GMutexLocker) locker = g_mutex_locker_new(&row->lock);
 
@@ -92,7 +94,8 @@ see_fresh(Row *row, Sight *sight)
         sight->table = lake_row_table_ref(row->table);
         sight->key = g_strdupv(row->key);
     }
-    if (!row->found || g_get_monotonic_time() - row->found_at_us > FS_ROWS_FRESH_US)
+    if (!row->found || row->changes != changes ||
+        g_get_monotonic_time() - row->found_at_us > FS_ROWS_FRESH_US)
         return FALSE;
     sight->version = g_strdup(row->found->version);
     sight->values = g_array_ref(row->found->values);
@@ -104,8 +107,9 @@ static gboolean
 see(FsNode *node, FsCall *call, Sight *sight, GError **error)
 {
     Row *row = (Row *)node;
+    guint64 changes = fs_rows_changes(node);
 
-    if (see_fresh(row, sight))
+    if (see_fresh(row, sight, changes))
         return TRUE;
     if (!fs_call_may_block(call))
         return FALSE;
@@ -115,7 +119,7 @@ see(FsNode *node, FsCall *call, Sight *sight, GError **error)
         return FALSE;
     sight->version = g_strdup(found->version);
     sight->values = g_array_ref(found->values);
-    keep(row, sight->table, (const char *const *)sight->key, found);
+    keep(row, sight->table, (const char *const *)sight->key, found, changes);
     return TRUE;
 }
 

@@ -16,6 +16,7 @@ typedef struct {
     GMutex lock; /* guards what follows */
     LakeRowTable *table;
     gint64 found_at_us;
+    guint64 changes; /* of its rows and columns, before it was asked for */
 } Rows;
 
 static void
@@ -33,14 +34,24 @@ catalog_of(FsNode *node)
     return lake_workspace_catalog(node->context->workspace);
 }
 
+guint64
+fs_rows_changes(FsNode *in_table)
+{
+    g_autofree char *name = fs_table_dup_name(in_table);
+
+    return name ? fs_cache_rows_changes(in_table->context->cache, name) : 0;
+}
+
 /* With a reference; NULL when there is none, or it is too old. */
 static LakeRowTable *
 known_table(FsNode *node)
 {
     Rows *rows = (Rows *)node;
+    guint64 changes = fs_rows_changes(node);
     g_autoptr(GMutexLocker) locker = g_mutex_locker_new(&rows->lock);
 
-    if (!rows->table || g_get_monotonic_time() - rows->found_at_us > FS_ROWS_FRESH_US)
+    if (!rows->table || rows->changes != changes ||
+        g_get_monotonic_time() - rows->found_at_us > FS_ROWS_FRESH_US)
         return NULL;
     return lake_row_table_ref(rows->table);
 }
@@ -56,7 +67,7 @@ ask_table(FsNode *in_table, FsCall *call, GError **error)
 }
 
 static void
-keep_table(FsNode *node, LakeRowTable *table)
+keep_table(FsNode *node, LakeRowTable *table, guint64 changes)
 {
     Rows *rows = (Rows *)node;
     g_autoptr(GMutexLocker) locker = g_mutex_locker_new(&rows->lock);
@@ -64,18 +75,20 @@ keep_table(FsNode *node, LakeRowTable *table)
     g_clear_pointer(&rows->table, lake_row_table_unref);
     rows->table = lake_row_table_ref(table);
     rows->found_at_us = g_get_monotonic_time();
+    rows->changes = changes;
 }
 
 static LakeRowTable *
 dup_table(FsNode *node, FsCall *call, GError **error)
 {
     LakeRowTable *table = known_table(node);
+    guint64 changes = fs_rows_changes(node);
 
     if (table)
         return table;
     table = ask_table(node, call, error);
     if (table)
-        keep_table(node, table);
+        keep_table(node, table, changes);
     return table;
 }
 
@@ -86,6 +99,7 @@ fs_rows_child(FsNode *folder, FsCall *call, GError **error)
     g_autoptr(LakeRowTable) table =
         known && known->class == &fs_node_rows ? known_table(known) : NULL;
     g_autoptr(GError) failure = NULL;
+    guint64 changes = fs_rows_changes(folder);
 
     if (table)
         return g_steal_pointer(&known);
@@ -99,7 +113,7 @@ fs_rows_child(FsNode *folder, FsCall *call, GError **error)
     FsNode *made = fs_node_new(&fs_node_rows, folder->context);
     g_mutex_init(&((Rows *)made)->lock);
     FsNode *child = fs_node_adopt(folder, "rows", made);
-    keep_table(child, table);
+    keep_table(child, table, changes);
     return child;
 }
 
@@ -107,6 +121,7 @@ static FsNode *
 rows_lookup(FsNode *folder, FsCall *call, const char *name, GError **error)
 {
     g_autoptr(GError) failure = NULL;
+    guint64 changes = fs_rows_changes(folder);
     g_autoptr(LakeRowTable) table = dup_table(folder, call, error);
     if (!table)
         return NULL;
@@ -117,7 +132,7 @@ rows_lookup(FsNode *folder, FsCall *call, const char *name, GError **error)
     LakeRow *found = lake_row_find(
         catalog_of(folder), table, (const char *const *)key, call->cancellable, &failure);
     if (found)
-        return fs_row_child(folder, name, table, (const char *const *)key, found);
+        return fs_row_child(folder, name, table, (const char *const *)key, found, changes);
     if (!g_error_matches(failure, LAKE_ERROR, LAKE_ERROR_NOT_FOUND))
         g_propagate_error(error, g_steal_pointer(&failure));
     return NULL;
@@ -130,7 +145,7 @@ rows_lookup_listed(FsNode *folder, const FsListed *listed)
     g_auto(GStrv) key =
         table ? fs_name_to_key(listed->name, lake_row_table_n_key_parts(table)) : NULL;
 
-    return key ? fs_row_child(folder, listed->name, table, (const char *const *)key, NULL)
+    return key ? fs_row_child(folder, listed->name, table, (const char *const *)key, NULL, 0)
                : NULL;
 }
 

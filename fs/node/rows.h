@@ -13,9 +13,13 @@
 FsNode *fs_rows_child(FsNode *table, FsCall *call, GError **error);
 
 /* The folder of one row, which holds what was found in it; found (consumed, here and below) may
- * be NULL: asked for when needed. key is copied. */
+ * be NULL: asked for when needed. key is copied. changes: as they were
+ * before it was found. */
 FsNode *fs_row_child(FsNode *rows, const char *name, LakeRowTable *table,
-    const char *const *key, LakeRow *found);
+    const char *const *key, LakeRow *found, guint64 changes);
+
+/* fs_cache_rows_changes() of the table that a node lies in. */
+guint64 fs_rows_changes(FsNode *in_table);
 
 /* What was found of the row just now. */
 void fs_row_note(FsNode *row, LakeRowTable *table, const char *const *key, LakeRow *found);
