@@ -161,6 +161,7 @@ struct FsHandle {
     guint n_flushed;         /* verdicts given */
     guint64 generation; /* of an ingested file: bytes written before it was removed are dead */
     gboolean has_read;  /* of a query open for both: what was written is this handle's alone */
+    gboolean is_writer; /* of the options: what the node shows is what this one has written */
 };
 
 /* --- the tree --- */

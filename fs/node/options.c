@@ -214,6 +214,21 @@ empty(FsNode *node, FsCall *call, GError **error)
     return TRUE;
 }
 
+/* From the verdict on, the node shows what is set, and not what was written: a release comes
+ * some time after its close has returned. */
+static void
+set_writer(FsHandle *handle, gboolean is_writer)
+{
+    Options *options = (Options *)handle->node;
+    g_autoptr(GMutexLocker) locker = g_mutex_locker_new(&options->lock);
+
+    if (handle->is_writer && !is_writer)
+        options->n_writers--;
+    else if (!handle->is_writer && is_writer)
+        options->n_writers++;
+    handle->is_writer = is_writer;
+}
+
 static gboolean
 resize(FsNode *node, FsCall *call, FsHandle *handle, gint64 size_bytes, GError **error)
 {
@@ -231,6 +246,7 @@ resize(FsNode *node, FsCall *call, FsHandle *handle, gint64 size_bytes, GError *
     if (!lake_spool_truncate(handle->staged, size_bytes, error))
         return FALSE;
     handle->is_dirty = TRUE;
+    set_writer(handle, TRUE);
     g_mutex_lock(&options->lock);
     options->staged_bytes = size_bytes;
     g_mutex_unlock(&options->lock);
@@ -279,6 +295,7 @@ open_with(FsNode *node, FsCall *call, int flags, LakeSpool *content,
         return handle;
     handle->staged = lake_spool_ref(content);
     handle->is_empty_start = (flags & O_TRUNC) != 0;
+    handle->is_writer = TRUE;
     g_mutex_lock(&options->lock);
     options->n_writers++;
     options->attributes = *attributes;
@@ -350,6 +367,7 @@ options_write(FsHandle *handle, FsCall *call, gint64 offset, const void *data, g
         offset = lake_spool_size(handle->staged);
     handle->is_dirty = TRUE;
     handle->has_written = TRUE;
+    set_writer(handle, TRUE);
     if (stage(handle, offset, data, n_bytes, &failure)) {
         g_autoptr(GMutexLocker) locker = g_mutex_locker_new(&options->lock);
         options->staged_bytes = lake_spool_size(handle->staged);
@@ -402,7 +420,9 @@ define(FsHandle *handle, FsCall *call, GError **error)
     /* Removed meanwhile: as any file that was, it goes nowhere. */
     if (!fs_inbox_locate(handle->node, &zone, &path, NULL))
         return TRUE;
-    if (!set_options(handle, call, zone, &failure)) {
+    gboolean is_good = set_options(handle, call, zone, &failure);
+    set_writer(handle, FALSE);
+    if (!is_good) {
         fs_failures_refuse(failures, zone, LAKE_OPTIONS_NAME, failure);
         g_propagate_error(error, g_steal_pointer(&failure));
         return FALSE;
@@ -425,6 +445,7 @@ options_flush(FsHandle *handle, FsCall *call, GError **error)
         return TRUE;
     if (fs_caller_was_killed(call->pid, &signal)) {
         handle->is_dirty = FALSE;
+        set_writer(handle, FALSE);
         lake_error_set(error, LAKE_ERROR_CLASS_INGEST, LAKE_ERROR_CANCELLED,
             "the writer was killed by signal %d before it closed the file; the options are as "
             "before",
@@ -437,7 +458,6 @@ options_flush(FsHandle *handle, FsCall *call, GError **error)
 static gboolean
 options_release(FsHandle *handle, FsCall *call, GError **error)
 {
-    Options *options = (Options *)handle->node;
     gboolean is_good = TRUE;
 
     if (!handle->staged)
@@ -447,9 +467,7 @@ options_release(FsHandle *handle, FsCall *call, GError **error)
     /* Emptied, and nothing written: no option is set. */
     if (handle->is_dirty || (handle->is_empty_start && !handle->has_written))
         is_good = define(handle, call, error);
-    g_mutex_lock(&options->lock);
-    options->n_writers--;
-    g_mutex_unlock(&options->lock);
+    set_writer(handle, FALSE);
     return is_good;
 }
 
