@@ -79,10 +79,10 @@ def _make_folder(path):
         shutil.chown(path, SUPERUSER, SUPERUSER)
 
 
-def _initdb(data):
+def _initdb(data, programs=None):
     _make_folder(data)
     subprocess.run(
-        [os.path.join(bin_dir(), "initdb"), "--no-sync", "--auth=trust", "--encoding=UTF8",
+        [os.path.join(programs or bin_dir(), "initdb"), "--no-sync", "--auth=trust", "--encoding=UTF8",
          "--locale=C.UTF-8", "--username=" + SUPERUSER, "-D", data],
         check=True, stdout=subprocess.DEVNULL, cwd="/", timeout=120, **_drop_root())
 
@@ -90,7 +90,8 @@ def _initdb(data):
 class Postgres:
     """A private cluster. Use as a context manager, or call start() and destroy()."""
 
-    def __init__(self, fsync=False, settings=None, parent=None):
+    def __init__(self, fsync=False, settings=None, parent=None, programs=None):
+        self.programs = programs or bin_dir()
         self.folder = tempfile.mkdtemp(prefix="deeplakefs-pg-", dir=parent)
         os.chmod(self.folder, 0o755)
         self.data = os.path.join(self.folder, "data")
@@ -118,17 +119,17 @@ class Postgres:
 
     def _make_folders(self):
         _make_folder(self.socket_dir)
-        cluster = made_once("cluster", _initdb)
-        if cluster:
-            subprocess.run(["cp", "-a", cluster, self.data], check=True)
+        shared = None if self.programs != bin_dir() else made_once("cluster", _initdb)
+        if shared:
+            subprocess.run(["cp", "-a", shared, self.data], check=True)
         else:
-            _initdb(self.data)
+            _initdb(self.data, self.programs)
 
     def start(self, timeout=60):
         """Returns once it takes connections."""
         if not os.path.exists(os.path.join(self.data, "PG_VERSION")):
             self._make_folders()
-        arguments = [os.path.join(bin_dir(), "postgres"), "-D", self.data]
+        arguments = [os.path.join(self.programs, "postgres"), "-D", self.data]
         for name, value in self.settings.items():
             text = str(value)
             arguments += ["-c", f"{name}={text[1:-1] if text.startswith(chr(39)) else text}"]
@@ -207,6 +208,34 @@ class Postgres:
         finally:
             connection.close()
         return self.dsn(name)
+
+    def standby(self):
+        """A hot standby, not started yet; this one needs wal_level=replica and senders. The
+        caller destroys it."""
+        made = Postgres(settings=self.settings, programs=self.programs)
+        made.settings["unix_socket_directories"] = f"'{made.socket_dir}'"
+        made._make_folders()
+        subprocess.run(
+            [os.path.join(self.programs, "pg_basebackup"), "--write-recovery-conf",
+             "--checkpoint=fast", "--no-sync", "--wal-method=stream", "-D", made.data,
+             "-d", self.dsn("postgres")],
+            check=True, cwd="/", timeout=120, **_drop_root())
+        return made
+
+    def wait_for_replay(self, standby, timeout=30):
+        """Until standby has all that was committed here."""
+        with self.connect("postgres") as here, standby.connect("postgres") as there:
+            cursor = here.cursor()
+            cursor.execute("SELECT pg_current_wal_insert_lsn()")
+            goal = cursor.fetchone()[0]
+            deadline = time.monotonic() + timeout
+            cursor = there.cursor()
+            while time.monotonic() < deadline:
+                cursor.execute("SELECT pg_last_wal_replay_lsn() >= %s::pg_lsn", (goal,))
+                if cursor.fetchone()[0]:
+                    return
+                time.sleep(0.05)
+        raise RuntimeError(f"the standby did not come to {goal}:\n" + standby.read_log())
 
     def read_log(self):
         try:
