@@ -20,6 +20,7 @@ SETTINGS = {
     "wal_level": "replica",
     "max_wal_senders": 4,
     "shared_buffers": "128MB",
+    "log_checkpoints": "off",
     "autovacuum": "off",  # a test vacuums when it means to
 }
 TEMPLATE = "with_extension"
