@@ -42,7 +42,6 @@ scalar_product(const float *left, const float *right, size_t n_elements)
 #ifdef __x86_64__
 
 #define AVX2 __attribute__((target("avx2,fma")))
-#define AVX512 __attribute__((target("avx512f,avx512vl")))
 
 AVX2 static inline double
 avx2_total(__m256d a, __m256d b)
@@ -99,65 +98,6 @@ avx2_product(const float *left, const float *right, size_t n_elements)
            scalar_product(left + i, right + i, n_elements - i);
 }
 
-/* The eight floats from vector + i on; zeros beyond the end. */
-AVX512 static inline __m512d
-avx512_load(const float *vector, size_t i, size_t n_elements)
-{
-    size_t n_left = n_elements - i;
-
-    if (n_left >= 8)
-        return _mm512_cvtps_pd(_mm256_loadu_ps(vector + i));
-    return _mm512_cvtps_pd(_mm256_maskz_loadu_ps((__mmask8)((1U << n_left) - 1U), vector + i));
-}
-
-AVX512 static void
-avx512_sums(const float *left, const float *right, size_t n_elements, DeeplakeSums *ret_sums)
-{
-    __m512d ab0 = _mm512_setzero_pd(), ab1 = ab0, aa0 = ab0, aa1 = ab0, bb0 = ab0, bb1 = ab0;
-    size_t i = 0;
-
-    for (; i + 16 <= n_elements; i += 16) {
-        __m512d a0 = _mm512_cvtps_pd(_mm256_loadu_ps(left + i));
-        __m512d a1 = _mm512_cvtps_pd(_mm256_loadu_ps(left + i + 8));
-        __m512d b0 = _mm512_cvtps_pd(_mm256_loadu_ps(right + i));
-        __m512d b1 = _mm512_cvtps_pd(_mm256_loadu_ps(right + i + 8));
-        ab0 = _mm512_fmadd_pd(a0, b0, ab0);
-        ab1 = _mm512_fmadd_pd(a1, b1, ab1);
-        aa0 = _mm512_fmadd_pd(a0, a0, aa0);
-        aa1 = _mm512_fmadd_pd(a1, a1, aa1);
-        bb0 = _mm512_fmadd_pd(b0, b0, bb0);
-        bb1 = _mm512_fmadd_pd(b1, b1, bb1);
-    }
-    for (; i < n_elements; i += 8) {
-        __m512d a = avx512_load(left, i, n_elements), b = avx512_load(right, i, n_elements);
-        ab0 = _mm512_fmadd_pd(a, b, ab0);
-        aa0 = _mm512_fmadd_pd(a, a, aa0);
-        bb0 = _mm512_fmadd_pd(b, b, bb0);
-    }
-
-    ret_sums->product = _mm512_reduce_add_pd(_mm512_add_pd(ab0, ab1));
-    ret_sums->left_square = _mm512_reduce_add_pd(_mm512_add_pd(aa0, aa1));
-    ret_sums->right_square = _mm512_reduce_add_pd(_mm512_add_pd(bb0, bb1));
-}
-
-AVX512 static double
-avx512_product(const float *left, const float *right, size_t n_elements)
-{
-    __m512d sum0 = _mm512_setzero_pd(), sum1 = sum0;
-    size_t i = 0;
-
-    for (; i + 16 <= n_elements; i += 16) {
-        sum0 = _mm512_fmadd_pd(_mm512_cvtps_pd(_mm256_loadu_ps(left + i)),
-            _mm512_cvtps_pd(_mm256_loadu_ps(right + i)), sum0);
-        sum1 = _mm512_fmadd_pd(_mm512_cvtps_pd(_mm256_loadu_ps(left + i + 8)),
-            _mm512_cvtps_pd(_mm256_loadu_ps(right + i + 8)), sum1);
-    }
-    for (; i < n_elements; i += 8)
-        sum0 = _mm512_fmadd_pd(
-            avx512_load(left, i, n_elements), avx512_load(right, i, n_elements), sum0);
-    return _mm512_reduce_add_pd(_mm512_add_pd(sum0, sum1));
-}
-
 #endif
 
 bool
@@ -175,15 +115,8 @@ deeplake_kernel_select(DeeplakeKernel kernel)
         sums = avx2_sums;
         product = avx2_product;
         return true;
-    case DEEPLAKE_KERNEL_AVX512:
-        if (!__builtin_cpu_supports("avx512f") || !__builtin_cpu_supports("avx512vl"))
-            return false;
-        sums = avx512_sums;
-        product = avx512_product;
-        return true;
 #else
     case DEEPLAKE_KERNEL_AVX2:
-    case DEEPLAKE_KERNEL_AVX512:
         return false;
 #endif
     }
@@ -193,8 +126,7 @@ deeplake_kernel_select(DeeplakeKernel kernel)
 static void
 select_widest(void)
 {
-    if (!deeplake_kernel_select(DEEPLAKE_KERNEL_AVX512) &&
-        !deeplake_kernel_select(DEEPLAKE_KERNEL_AVX2))
+    if (!deeplake_kernel_select(DEEPLAKE_KERNEL_AVX2))
         deeplake_kernel_select(DEEPLAKE_KERNEL_SCALAR);
 }
 

@@ -6,7 +6,7 @@
 
 #define N_MAX 300
 
-static const char *const names[] = {"scalar", "AVX2", "AVX-512"};
+static const char *const names[] = {"scalar", "AVX2"};
 
 /* Odd addresses, and lengths on both sides of every width. */
 static void
