@@ -28,12 +28,16 @@ typedef enum {
     DEEPLAKE_INDEX_CLUSTERED,
     DEEPLAKE_INDEX_CLUSTERED_QUANTIZED,
     DEEPLAKE_INDEX_POOLED_QUANTIZED,
+    DEEPLAKE_INDEX_HYBRID, /* by the column's type only: no name of WITH (index_type) */
 } DeeplakeIndexType;
 
 /* rd_options of an index: WITH (…). Strings are offsets from the start, as reloptions.h has it.
  */
 typedef struct {
     int32 vl_len_;
+    /* exact_text, inverted: where GinOptions has them, since GIN reads them from here. */
+    bool fast_update;
+    int pending_list_limit;
     int index_type; /* of DeeplakeIndexType, as written */
     double k1, b;   /* bm25 */
     int tokenizer;  /* bm25: offset of 'unicode' or the name of a text search configuration */
@@ -49,8 +53,9 @@ typedef struct {
     aminsert_function insert;
     ambulkdelete_function bulk_delete;
     amvacuumcleanup_function vacuum_cleanup;
-    /* Scans: begin_scan may set scan->opaque. get_tuple is NULL where there are only bitmaps,
-     * and the other way round. */
+    /* Scans by the server's own plan nodes; scan->opaque is the kind's. All NULL where there
+     * are none: the planner is told so, and never chooses such an index. Where only get_tuple
+     * is NULL, index.c makes plain index scans of bitmaps. */
     ambeginscan_function begin_scan;
     amrescan_function rescan;
     amgettuple_function get_tuple;
@@ -61,6 +66,9 @@ typedef struct {
      * index against itself and against heap. Returns the number of entries checked. */
     int64 (*check)(Relation heap, Relation index);
 } DeeplakeIndexKind;
+
+/* Called by _PG_init: defines the index options. */
+void deeplake_index_install(void);
 
 /* What an existing index is, never DEEPLAKE_INDEX_DEFAULT. */
 DeeplakeIndexType deeplake_index_type(Relation index);

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
 #include "core/pg_deeplake/module.h"
+#include "core/pg_deeplake/index.h"
 
 #include <utils/guc.h>
 
@@ -28,5 +29,6 @@ _PG_init(void)
     DefineCustomStringVariable("deeplake.root_path",
         "Accepted for compatibility: tables are stored where the server stores its own.", NULL,
         &deeplake_root_path, "", PGC_USERSET, 0, NULL, NULL, NULL);
+    deeplake_index_install();
     MarkGUCPrefixReserved("deeplake");
 }

@@ -23,7 +23,7 @@ CREATE DOMAIN file_id AS uuid;
 CREATE DOMAIN embedding AS float4[]
     CONSTRAINT embedding_has_one_dimension
     CHECK (VALUE IS NULL OR coalesce(array_ndims(VALUE), 0) = 1);
-CREATE DOMAIN embedding_2d AS float4[]
+CREATE DOMAIN embedding_2d AS float4[][]
     CONSTRAINT embedding_2d_has_two_dimensions
     CHECK (VALUE IS NULL OR coalesce(array_ndims(VALUE), 0) = 2);
 
@@ -115,3 +115,223 @@ CREATE FUNCTION create_deeplake_table(tablename text, path text) RETURNS void
     LANGUAGE C VOLATILE PARALLEL UNSAFE AS 'MODULE_PATHNAME';
 COMMENT ON FUNCTION create_deeplake_table IS
     'fails: native datasets cannot be opened here; use CREATE TABLE ... USING deeplake';
+-- Search by text, and by both.
+
+CREATE FUNCTION deeplake_bm25_similarity(text, text) RETURNS float4
+    LANGUAGE C STABLE STRICT PARALLEL SAFE COST 400 AS 'MODULE_PATHNAME';
+CREATE OPERATOR <#> (LEFTARG = text, RIGHTARG = text, FUNCTION = deeplake_bm25_similarity);
+
+CREATE FUNCTION deeplake_hybrid_search(deeplake_hybrid_record, deeplake_hybrid_record_weighted)
+    RETURNS float4
+    LANGUAGE C STABLE STRICT PARALLEL SAFE COST 400 AS 'MODULE_PATHNAME';
+CREATE OPERATOR <#> (LEFTARG = deeplake_hybrid_record,
+    RIGHTARG = deeplake_hybrid_record_weighted, FUNCTION = deeplake_hybrid_search);
+
+-- Indexes.
+
+CREATE FUNCTION deeplake_index_handler(internal) RETURNS index_am_handler
+    LANGUAGE C AS 'MODULE_PATHNAME';
+CREATE ACCESS METHOD deeplake_index TYPE INDEX HANDLER deeplake_index_handler;
+COMMENT ON ACCESS METHOD deeplake_index IS
+    'WITH (index_type = bm25, exact_text, inverted, clustered, clustered_quantized, pooled_quantized)';
+
+CREATE FUNCTION deeplake_index_check(regclass) RETURNS bigint
+    LANGUAGE C VOLATILE STRICT PARALLEL UNSAFE AS 'MODULE_PATHNAME';
+COMMENT ON FUNCTION deeplake_index_check IS
+    'verifies an index of deeplake_index against its table: the number of entries, or an error';
+
+-- Of exact_text and inverted: support functions of the server's GIN. What the strategies above
+-- 10 mean is in index/keys.c: GIN does not tell a support function the type of the operand.
+
+CREATE FUNCTION deeplake_index_consistent_recheck
+    (internal, smallint, text, integer, internal, internal, internal, internal)
+    RETURNS boolean LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE AS 'MODULE_PATHNAME';
+
+CREATE FUNCTION deeplake_index_value_int2(int2, internal, internal) RETURNS internal
+    LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE AS 'MODULE_PATHNAME';
+CREATE FUNCTION deeplake_index_query_int2
+    (int2, internal, smallint, internal, internal, internal, internal) RETURNS internal
+    LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE AS 'MODULE_PATHNAME';
+CREATE FUNCTION deeplake_index_compare_int2(int8, int8, smallint, internal)
+    RETURNS integer LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE AS 'MODULE_PATHNAME';
+CREATE FUNCTION deeplake_index_consistent_int2
+    (internal, smallint, int2, integer, internal, internal, internal, internal)
+    RETURNS boolean LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE
+    AS 'MODULE_PATHNAME', 'deeplake_index_consistent_exact';
+CREATE OPERATOR CLASS deeplake_int2_ops DEFAULT FOR TYPE int2 USING deeplake_index AS
+    OPERATOR 1 <, OPERATOR 2 <=, OPERATOR 3 =, OPERATOR 4 >=, OPERATOR 5 >,
+    OPERATOR 21 < (int2, int4), OPERATOR 22 <= (int2, int4), OPERATOR 23 = (int2, int4), OPERATOR 24 >= (int2, int4), OPERATOR 25 > (int2, int4),
+    OPERATOR 31 < (int2, int8), OPERATOR 32 <= (int2, int8), OPERATOR 33 = (int2, int8), OPERATOR 34 >= (int2, int8), OPERATOR 35 > (int2, int8),
+    FUNCTION 2 deeplake_index_value_int2(int2, internal, internal),
+    FUNCTION 3 deeplake_index_query_int2
+        (int2, internal, smallint, internal, internal, internal, internal),
+    FUNCTION 4 deeplake_index_consistent_int2
+        (internal, smallint, int2, integer, internal, internal, internal, internal),
+    FUNCTION 5 deeplake_index_compare_int2(int8, int8, smallint, internal),
+    STORAGE int8;
+
+CREATE FUNCTION deeplake_index_value_int4(int4, internal, internal) RETURNS internal
+    LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE AS 'MODULE_PATHNAME';
+CREATE FUNCTION deeplake_index_query_int4
+    (int4, internal, smallint, internal, internal, internal, internal) RETURNS internal
+    LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE AS 'MODULE_PATHNAME';
+CREATE FUNCTION deeplake_index_compare_int4(int8, int8, smallint, internal)
+    RETURNS integer LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE AS 'MODULE_PATHNAME';
+CREATE FUNCTION deeplake_index_consistent_int4
+    (internal, smallint, int4, integer, internal, internal, internal, internal)
+    RETURNS boolean LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE
+    AS 'MODULE_PATHNAME', 'deeplake_index_consistent_exact';
+CREATE OPERATOR CLASS deeplake_int4_ops DEFAULT FOR TYPE int4 USING deeplake_index AS
+    OPERATOR 11 < (int4, int2), OPERATOR 12 <= (int4, int2), OPERATOR 13 = (int4, int2), OPERATOR 14 >= (int4, int2), OPERATOR 15 > (int4, int2),
+    OPERATOR 1 <, OPERATOR 2 <=, OPERATOR 3 =, OPERATOR 4 >=, OPERATOR 5 >,
+    OPERATOR 31 < (int4, int8), OPERATOR 32 <= (int4, int8), OPERATOR 33 = (int4, int8), OPERATOR 34 >= (int4, int8), OPERATOR 35 > (int4, int8),
+    FUNCTION 2 deeplake_index_value_int4(int4, internal, internal),
+    FUNCTION 3 deeplake_index_query_int4
+        (int4, internal, smallint, internal, internal, internal, internal),
+    FUNCTION 4 deeplake_index_consistent_int4
+        (internal, smallint, int4, integer, internal, internal, internal, internal),
+    FUNCTION 5 deeplake_index_compare_int4(int8, int8, smallint, internal),
+    STORAGE int8;
+
+CREATE FUNCTION deeplake_index_value_int8(int8, internal, internal) RETURNS internal
+    LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE AS 'MODULE_PATHNAME';
+CREATE FUNCTION deeplake_index_query_int8
+    (int8, internal, smallint, internal, internal, internal, internal) RETURNS internal
+    LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE AS 'MODULE_PATHNAME';
+CREATE FUNCTION deeplake_index_compare_int8(int8, int8, smallint, internal)
+    RETURNS integer LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE AS 'MODULE_PATHNAME';
+CREATE FUNCTION deeplake_index_consistent_int8
+    (internal, smallint, int8, integer, internal, internal, internal, internal)
+    RETURNS boolean LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE
+    AS 'MODULE_PATHNAME', 'deeplake_index_consistent_exact';
+CREATE OPERATOR CLASS deeplake_int8_ops DEFAULT FOR TYPE int8 USING deeplake_index AS
+    OPERATOR 11 < (int8, int2), OPERATOR 12 <= (int8, int2), OPERATOR 13 = (int8, int2), OPERATOR 14 >= (int8, int2), OPERATOR 15 > (int8, int2),
+    OPERATOR 21 < (int8, int4), OPERATOR 22 <= (int8, int4), OPERATOR 23 = (int8, int4), OPERATOR 24 >= (int8, int4), OPERATOR 25 > (int8, int4),
+    OPERATOR 1 <, OPERATOR 2 <=, OPERATOR 3 =, OPERATOR 4 >=, OPERATOR 5 >,
+    FUNCTION 2 deeplake_index_value_int8(int8, internal, internal),
+    FUNCTION 3 deeplake_index_query_int8
+        (int8, internal, smallint, internal, internal, internal, internal),
+    FUNCTION 4 deeplake_index_consistent_int8
+        (internal, smallint, int8, integer, internal, internal, internal, internal),
+    FUNCTION 5 deeplake_index_compare_int8(int8, int8, smallint, internal),
+    STORAGE int8;
+
+CREATE FUNCTION deeplake_index_value_float4(float4, internal, internal) RETURNS internal
+    LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE AS 'MODULE_PATHNAME';
+CREATE FUNCTION deeplake_index_query_float4
+    (float4, internal, smallint, internal, internal, internal, internal) RETURNS internal
+    LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE AS 'MODULE_PATHNAME';
+CREATE FUNCTION deeplake_index_compare_float4(float8, float8, smallint, internal)
+    RETURNS integer LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE AS 'MODULE_PATHNAME';
+CREATE FUNCTION deeplake_index_consistent_float4
+    (internal, smallint, float4, integer, internal, internal, internal, internal)
+    RETURNS boolean LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE
+    AS 'MODULE_PATHNAME', 'deeplake_index_consistent_exact';
+CREATE OPERATOR CLASS deeplake_float4_ops DEFAULT FOR TYPE float4 USING deeplake_index AS
+    OPERATOR 1 <, OPERATOR 2 <=, OPERATOR 3 =, OPERATOR 4 >=, OPERATOR 5 >,
+    OPERATOR 51 < (float4, float8), OPERATOR 52 <= (float4, float8), OPERATOR 53 = (float4, float8), OPERATOR 54 >= (float4, float8), OPERATOR 55 > (float4, float8),
+    FUNCTION 2 deeplake_index_value_float4(float4, internal, internal),
+    FUNCTION 3 deeplake_index_query_float4
+        (float4, internal, smallint, internal, internal, internal, internal),
+    FUNCTION 4 deeplake_index_consistent_float4
+        (internal, smallint, float4, integer, internal, internal, internal, internal),
+    FUNCTION 5 deeplake_index_compare_float4(float8, float8, smallint, internal),
+    STORAGE float8;
+
+CREATE FUNCTION deeplake_index_value_float8(float8, internal, internal) RETURNS internal
+    LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE AS 'MODULE_PATHNAME';
+CREATE FUNCTION deeplake_index_query_float8
+    (float8, internal, smallint, internal, internal, internal, internal) RETURNS internal
+    LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE AS 'MODULE_PATHNAME';
+CREATE FUNCTION deeplake_index_compare_float8(float8, float8, smallint, internal)
+    RETURNS integer LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE AS 'MODULE_PATHNAME';
+CREATE FUNCTION deeplake_index_consistent_float8
+    (internal, smallint, float8, integer, internal, internal, internal, internal)
+    RETURNS boolean LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE
+    AS 'MODULE_PATHNAME', 'deeplake_index_consistent_exact';
+CREATE OPERATOR CLASS deeplake_float8_ops DEFAULT FOR TYPE float8 USING deeplake_index AS
+    OPERATOR 41 < (float8, float4), OPERATOR 42 <= (float8, float4), OPERATOR 43 = (float8, float4), OPERATOR 44 >= (float8, float4), OPERATOR 45 > (float8, float4),
+    OPERATOR 1 <, OPERATOR 2 <=, OPERATOR 3 =, OPERATOR 4 >=, OPERATOR 5 >,
+    FUNCTION 2 deeplake_index_value_float8(float8, internal, internal),
+    FUNCTION 3 deeplake_index_query_float8
+        (float8, internal, smallint, internal, internal, internal, internal),
+    FUNCTION 4 deeplake_index_consistent_float8
+        (internal, smallint, float8, integer, internal, internal, internal, internal),
+    FUNCTION 5 deeplake_index_compare_float8(float8, float8, smallint, internal),
+    STORAGE float8;
+
+CREATE FUNCTION deeplake_index_value_numeric(numeric, internal, internal) RETURNS internal
+    LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE AS 'MODULE_PATHNAME';
+CREATE FUNCTION deeplake_index_query_numeric
+    (numeric, internal, smallint, internal, internal, internal, internal) RETURNS internal
+    LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE AS 'MODULE_PATHNAME';
+CREATE FUNCTION deeplake_index_compare_numeric(numeric, numeric, smallint, internal)
+    RETURNS integer LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE AS 'MODULE_PATHNAME';
+CREATE FUNCTION deeplake_index_consistent_numeric
+    (internal, smallint, numeric, integer, internal, internal, internal, internal)
+    RETURNS boolean LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE
+    AS 'MODULE_PATHNAME', 'deeplake_index_consistent_exact';
+CREATE OPERATOR CLASS deeplake_numeric_ops DEFAULT FOR TYPE numeric USING deeplake_index AS
+    OPERATOR 1 <, OPERATOR 2 <=, OPERATOR 3 =, OPERATOR 4 >=, OPERATOR 5 >,
+    FUNCTION 2 deeplake_index_value_numeric(numeric, internal, internal),
+    FUNCTION 3 deeplake_index_query_numeric
+        (numeric, internal, smallint, internal, internal, internal, internal),
+    FUNCTION 4 deeplake_index_consistent_numeric
+        (internal, smallint, numeric, integer, internal, internal, internal, internal),
+    FUNCTION 5 deeplake_index_compare_numeric(numeric, numeric, smallint, internal),
+    STORAGE numeric;
+
+CREATE FUNCTION deeplake_index_value_uuid(uuid, internal, internal) RETURNS internal
+    LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE AS 'MODULE_PATHNAME';
+CREATE FUNCTION deeplake_index_query_uuid
+    (uuid, internal, smallint, internal, internal, internal, internal) RETURNS internal
+    LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE AS 'MODULE_PATHNAME';
+CREATE FUNCTION deeplake_index_consistent_uuid
+    (internal, smallint, uuid, integer, internal, internal, internal, internal)
+    RETURNS boolean LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE
+    AS 'MODULE_PATHNAME', 'deeplake_index_consistent_exact';
+CREATE OPERATOR CLASS deeplake_uuid_ops DEFAULT FOR TYPE uuid USING deeplake_index AS
+    OPERATOR 3 =,
+    FUNCTION 2 deeplake_index_value_uuid(uuid, internal, internal),
+    FUNCTION 3 deeplake_index_query_uuid
+        (uuid, internal, smallint, internal, internal, internal, internal),
+    FUNCTION 4 deeplake_index_consistent_uuid
+        (internal, smallint, uuid, integer, internal, internal, internal, internal);
+
+CREATE FUNCTION deeplake_index_value_text(text, internal, internal) RETURNS internal
+    LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE AS 'MODULE_PATHNAME';
+CREATE FUNCTION deeplake_index_query_text
+    (text, internal, smallint, internal, internal, internal, internal) RETURNS internal
+    LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE AS 'MODULE_PATHNAME';
+-- Containment on text has no index: what @> means there is a scan's work.
+CREATE OPERATOR CLASS deeplake_text_ops DEFAULT FOR TYPE text USING deeplake_index AS
+    OPERATOR 1 <#> FOR ORDER BY float_ops,
+    OPERATOR 3 =,
+    FUNCTION 2 deeplake_index_value_text(text, internal, internal),
+    FUNCTION 3 deeplake_index_query_text
+        (text, internal, smallint, internal, internal, internal, internal),
+    FUNCTION 4 deeplake_index_consistent_recheck
+        (internal, smallint, text, integer, internal, internal, internal, internal),
+    STORAGE int8;
+
+CREATE OPERATOR CLASS deeplake_jsonb_ops DEFAULT FOR TYPE jsonb USING deeplake_index AS
+    OPERATOR 7 @>, OPERATOR 9 ?(jsonb, text), OPERATOR 10 ?|(jsonb, text[]),
+    OPERATOR 11 ?&(jsonb, text[]), OPERATOR 15 @?(jsonb, jsonpath),
+    OPERATOR 16 @@(jsonb, jsonpath),
+    FUNCTION 1 gin_compare_jsonb(text, text),
+    FUNCTION 2 gin_extract_jsonb(jsonb, internal, internal),
+    FUNCTION 3 gin_extract_jsonb_query
+        (jsonb, internal, int2, internal, internal, internal, internal),
+    FUNCTION 4 gin_consistent_jsonb
+        (internal, int2, jsonb, int4, internal, internal, internal, internal),
+    FUNCTION 6 gin_triconsistent_jsonb
+        (internal, int2, jsonb, int4, internal, internal, internal),
+    STORAGE text;
+
+CREATE OPERATOR CLASS deeplake_vector_ops DEFAULT FOR TYPE float4[] USING deeplake_index AS
+    OPERATOR 6 <#> FOR ORDER BY float_ops;
+
+CREATE OPERATOR CLASS deeplake_hybrid_ops DEFAULT FOR TYPE deeplake_hybrid_record
+    USING deeplake_index AS
+    OPERATOR 1 <#>(deeplake_hybrid_record, deeplake_hybrid_record_weighted)
+        FOR ORDER BY float_ops;
