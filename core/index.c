@@ -320,6 +320,8 @@ refuse_method(const char *method, const LakeResult *methods, GError **error)
                 "an index of the type %s needs the access method " OWN_METHOD
                 ", which this server does not have",
                 method);
+            if (error)
+                lake_error_hint(*error, "CREATE EXTENSION pg_deeplake, if it is installed");
             return;
         }
     for (guint row = 0; row < lake_result_n_rows(methods); row++)

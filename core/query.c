@@ -403,6 +403,11 @@ explain(GError **failure)
     if (strcmp(facts->sqlstate, "42601") == 0 && strstr(facts->message, "multiple commands"))
         blame_input(failure, "A query is one statement: put each into a .sql file of its own, "
                              "or join them by WITH.");
+    else if (strcmp(facts->sqlstate, "42883") == 0 && strstr(facts->message, "<#>"))
+        blame_input(failure,
+            "<#> is between a float4[] and a float4[], a text and a text, or a "
+            "(float4[], text) and a deeplake_hybrid_record; the database needs "
+            "the extension: CREATE EXTENSION pg_deeplake.");
     else if ((strcmp(facts->sqlstate, "08P01") == 0 && strstr(facts->message, "parameters")) ||
              strcmp(facts->sqlstate, "42P18") == 0)
         blame_input(failure, "Give every parameter of the statement, and no other; where its "

@@ -17,6 +17,7 @@ struct LakeWorkspace {
     LakeCatalog *catalog;
     LakeJobs *jobs;
     LakeOptions *options;
+    LakeExtension *extension;
     LakeIngestWorkers *workers;
     char *spool_dir;
     char *queries_dir;
@@ -128,6 +129,10 @@ lake_workspace_open(const LakeConfig *config, GCancellable *cancellable, GError 
         return NULL;
     workspace->changes = lake_changes_new(workspace->transport, config->workspace);
     lake_catalog_set_changes(workspace->catalog, workspace->changes);
+    workspace->extension = lake_extension_open(
+        workspace->transport, workspace->server && !config->read_only, cancellable, error);
+    if (!workspace->extension)
+        return NULL;
     workspace->options = open_options(workspace);
     return g_steal_pointer(&workspace);
 }
@@ -139,6 +144,7 @@ lake_workspace_close(LakeWorkspace *workspace)
         return;
     lake_options_free(workspace->options);
     lake_changes_free(workspace->changes);
+    lake_extension_free(workspace->extension);
     lake_catalog_free(workspace->catalog);
     lake_transport_free(workspace->transport);
     lake_server_close(workspace->server);
@@ -183,6 +189,12 @@ LakeOptions *
 lake_workspace_options(LakeWorkspace *workspace)
 {
     return workspace->options;
+}
+
+const LakeExtension *
+lake_workspace_extension(LakeWorkspace *workspace)
+{
+    return workspace->extension;
 }
 
 const char *

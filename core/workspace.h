@@ -9,6 +9,7 @@
  */
 
 #include "core/config.h"
+#include "core/extension.h"
 #include "core/ingest.h"
 #include "core/jobs.h"
 #include "core/options.h"
@@ -31,6 +32,9 @@ LakeTransport *lake_workspace_transport(LakeWorkspace *workspace);
 LakeChanges *lake_workspace_changes(LakeWorkspace *workspace);
 LakeJobs *lake_workspace_jobs(LakeWorkspace *workspace);
 LakeOptions *lake_workspace_options(LakeWorkspace *workspace);
+/* As it was when the workspace was opened. In the database of the private server it is created
+ * then; in any other one that is for its owner to decide. Borrowed. */
+const LakeExtension *lake_workspace_extension(LakeWorkspace *workspace);
 
 /* <state_dir>/spool, where staging files without names lie; borrowed. */
 const char *lake_workspace_spool_dir(LakeWorkspace *workspace);

@@ -2,6 +2,7 @@
 #include "core/ingest/commit.h"
 
 #include "core/error.h"
+#include "core/extension.h"
 #include "core/fault.h"
 #include "core/index.h"
 #include <string.h>
@@ -295,21 +296,40 @@ is_media(LakeType type)
     return lake_type_info(type)->base_oid == lake_type_info(LAKE_TYPE_BINARY)->base_oid;
 }
 
+/* The schema of the extension's domains, NULL where there are none. Asked only when columns are
+ * added. */
+static gboolean
+find_domains(Transfer *transfer, char **ret_schema, GError **error)
+{
+    g_autoptr(LakeStatement) statement = lake_extension_statement();
+    g_autoptr(LakeResult) found = run(transfer, statement, error);
+
+    if (found && lake_result_n_rows(found) > 0)
+        *ret_schema = g_strdup(lake_result_text(found, 0, 1));
+    return found != NULL;
+}
+
 /* ADD COLUMN for what the table lacks. Bytes are STORAGE EXTERNAL: they are compressed already,
  * and only so can a range be read without the whole value. */
 static gboolean
 add_columns(Transfer *transfer, const LakeTable *table, GError **error)
 {
     const LakeRows *rows = transfer->commit->rows;
+    g_autofree char *domains = NULL;
+    gboolean has_looked = FALSE;
 
     for (guint i = 0; i < lake_rows_n_columns(rows); i++) {
         const LakeColumn *column = lake_rows_column(rows, i);
         if (table && lake_table_column(table, column->name))
             continue;
+        if (!has_looked && !find_domains(transfer, &domains, error))
+            return FALSE;
+        has_looked = TRUE;
 
         g_autofree char *name = lake_statement_quote(column->name);
-        g_autofree char *add = g_strdup_printf("ALTER TABLE %s ADD COLUMN IF NOT EXISTS %s %s",
-            transfer->table, name, lake_type_info(column->type)->sql_name);
+        g_autofree char *type = lake_extension_dup_type(domains, column->type);
+        g_autofree char *add = g_strdup_printf(
+            "ALTER TABLE %s ADD COLUMN IF NOT EXISTS %s %s", transfer->table, name, type);
         if (!run_sql(transfer, add, error))
             return FALSE;
         g_autofree char *store = g_strdup_printf(

@@ -262,6 +262,23 @@ add_pg_config(GPtrArray *candidates, const LakeServerUser *user, GCancellable *c
         g_free(output);
 }
 
+gboolean
+lake_server_binaries_have_library(
+    const char *folder, const char *name, const LakeServerUser *user, GCancellable *cancellable)
+{
+    /* The one beside postgres, which like it looks relative to where it lies. */
+    g_autofree char *pg_config = g_build_filename(folder, "pg_config", NULL);
+    const char *const arguments[] = {pg_config, "--pkglibdir", NULL};
+    g_autofree char *output = NULL;
+
+    if (!g_file_test(pg_config, G_FILE_TEST_IS_EXECUTABLE) ||
+        !lake_server_binaries_run(user, "/", arguments, &output, cancellable, NULL))
+        return FALSE;
+    g_autofree char *file = g_strconcat(name, ".so", NULL);
+    g_autofree char *path = g_build_filename(g_strstrip(output), file, NULL);
+    return g_file_test(path, G_FILE_TEST_IS_REGULAR);
+}
+
 static int
 compare_versions_down(gconstpointer a, gconstpointer b)
 {

@@ -36,6 +36,10 @@ gboolean lake_server_user_can_enter(const LakeServerUser *user, const char *fold
 char *lake_server_binaries_find(const char *server_bin_dir, int major,
     const LakeServerUser *user, GCancellable *cancellable, GError **error);
 
+/* Whether the server of the programs in folder finds a library of this name (without ".so"). */
+gboolean lake_server_binaries_have_library(const char *folder, const char *name,
+    const LakeServerUser *user, GCancellable *cancellable);
+
 /* Runs a program to its end as user, in folder, with an environment that holds no secrets.
  *
  * output (may be NULL) is what it printed, made UTF-8, whatever the outcome; caller frees. An

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "core/server/cluster.h"
 #include "core/error.h"
+#include "core/extension.h"
 #include "core/fault.h"
 
 #include <errno.h>
@@ -356,7 +357,7 @@ add_option(GString *options, const char *name, const char *value)
  * the machine when it changes, and a cluster made by an earlier version gets them too. pg_ctl
  * hands them to a shell. */
 static char *
-server_options(const LakeServerCluster *cluster)
+server_options(const LakeServerCluster *cluster, gboolean has_extension)
 {
     GString *options = g_string_new("");
     g_auto(GStrv) parts = g_strsplit(cluster->socket_folder, "\"", -1);
@@ -378,6 +379,9 @@ server_options(const LakeServerCluster *cluster)
     add_option(options, "wal_compression", "lz4");
     add_option(options, "checkpoint_timeout", "15min");
     add_option(options, "log_checkpoints", "off");
+    /* Only where it is there: a server that cannot load it refuses every connection. */
+    if (has_extension)
+        add_option(options, "session_preload_libraries", LAKE_EXTENSION_NAME);
     /* A failed statement of a user may hold anything, and is not ours to keep. */
     add_option(options, "log_min_error_statement", "panic");
     return g_string_free(options, FALSE);
@@ -433,7 +437,9 @@ launch(const LakeServerCluster *cluster, const char *binaries, gint64 deadline_u
     GCancellable *cancellable, GError **error)
 {
     g_autofree char *pg_ctl = g_build_filename(binaries, "pg_ctl", NULL);
-    g_autofree char *options = server_options(cluster);
+    g_autofree char *options =
+        server_options(cluster, lake_server_binaries_have_library(
+                                    binaries, LAKE_EXTENSION_NAME, cluster->user, cancellable));
     g_autofree char *seconds =
         g_strdup_printf("%" G_GINT64_FORMAT, remaining_us(deadline_us) / G_USEC_PER_SEC + 1);
     /* Relative names: pg_ctl puts them between double quotes for a shell, whatever they hold.

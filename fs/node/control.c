@@ -59,6 +59,17 @@ render_readme(FsNode *document, FsCall *call, GError **error)
     return g_strdup(readme);
 }
 
+static void
+add_extension(cJSON *object, const LakeExtension *extension)
+{
+    if (extension->version)
+        cJSON_AddStringToObject(object, "extension", extension->version);
+    else
+        cJSON_AddNullToObject(object, "extension");
+    if (extension->trouble)
+        cJSON_AddStringToObject(object, "extension_trouble", extension->trouble);
+}
+
 static char *
 render_status(FsNode *document, FsCall *call, GError **error)
 {
@@ -76,6 +87,7 @@ render_status(FsNode *document, FsCall *call, GError **error)
     cJSON_AddStringToObject(object, "freshness",
         lake_changes_are_heard(lake_workspace_changes(workspace)) ? "notifications"
                                                                   : "timeouts");
+    add_extension(object, lake_workspace_extension(workspace));
     cJSON *connections = cJSON_AddObjectToObject(object, "connections");
     cJSON_AddNumberToObject(connections, "open", status.n_open);
     cJSON_AddNumberToObject(connections, "in_use", status.n_in_use);

@@ -17,7 +17,7 @@ import threading
 
 import pytest
 
-from support import shared
+from support import relocated, shared
 from support.mount import PROGRAM, Backend, Mount, live_mounts
 from support.postgres import Postgres
 
@@ -96,16 +96,27 @@ def watchdog():
 
 
 @pytest.fixture(scope="session")
-def postgres():
+def programs():
+    """PostgreSQL's programs with this build's extension; None, which stands for those that are
+    installed, where the extension was not built."""
+    if relocated.why_not():
+        yield None
+        return
+    with relocated.Relocated() as made:
+        yield made.programs
+
+
+@pytest.fixture(scope="session")
+def postgres(programs):
     """One cluster for the run; each test or module takes a database of it."""
-    with Postgres() as server:
+    with Postgres(programs=programs) as server:
         yield server
 
 
 @pytest.fixture
-def own_postgres():
+def own_postgres(programs):
     """A cluster that the test may kill."""
-    with Postgres() as server:
+    with Postgres(programs=programs) as server:
         yield server
 
 
@@ -122,7 +133,9 @@ def new_database(server):
 
 
 def make_backend(kind, postgres):
-    return Backend(kind, dsn=new_database(postgres) if kind == "external" else None)
+    if kind == "external":
+        return Backend(kind, dsn=new_database(postgres))
+    return Backend(kind, programs=postgres.programs)
 
 
 def tear_down(backend):

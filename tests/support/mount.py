@@ -126,8 +126,9 @@ def daemons_of(path):
 class Backend:
     """Where a mount's data live: a state folder's embedded server, or a database elsewhere."""
 
-    def __init__(self, kind, dsn=None, verify_dsn=None, parent=None):
+    def __init__(self, kind, dsn=None, verify_dsn=None, parent=None, programs=None):
         self.kind = kind
+        self.programs = programs
         self.folder = tempfile.mkdtemp(prefix="deeplakefs-test-", dir=parent)
         os.chmod(self.folder, 0o755)
         self.state_dir = os.path.join(self.folder, "state")
@@ -137,6 +138,7 @@ class Backend:
 
     def options(self):
         chosen = ["--state-dir", self.state_dir]
+        chosen += ["--server-bin-dir", self.programs] if self.programs else []
         return chosen + (["--dsn", self.dsn] if self.dsn else [])
 
     def connect(self):

@@ -41,10 +41,15 @@ def _link_all(source, target):
         os.symlink(os.path.join(source, name), os.path.join(target, name))
 
 
-def _replace(source, folder):
+def _remove(source, folder):
     target = os.path.join(folder, os.path.basename(source))
     if os.path.lexists(target):
         os.unlink(target)
+    return target
+
+
+def _replace(source, folder):
+    target = _remove(source, folder)
     shutil.copy(source, target)
     os.chmod(target, 0o644)
 
@@ -52,7 +57,7 @@ def _replace(source, folder):
 class Relocated:
     """Use as a context manager; programs is the folder of its postgres."""
 
-    def __init__(self):
+    def __init__(self, has_extension=True):
         binaries, libraries, share = _folders()
         above = os.path.commonpath([binaries, libraries, share])
         self.folder = tempfile.mkdtemp(prefix="deeplakefs-programs-")
@@ -70,10 +75,13 @@ class Relocated:
         os.unlink(extension)
         _link_all(os.path.join(share, "extension"), extension)
 
-        _replace(LIBRARY, moved(libraries))
-        for name in os.listdir(SOURCES):
-            if name.endswith((".control", ".sql")):
-                _replace(os.path.join(SOURCES, name), extension)
+        files = [os.path.join(SOURCES, name) for name in os.listdir(SOURCES)
+                 if name.endswith((".control", ".sql"))]
+        for source, target in [(LIBRARY, moved(libraries))] + [(one, extension) for one in files]:
+            if has_extension:
+                _replace(source, target)
+            else:
+                _remove(source, target)
 
     def __enter__(self):
         return self
