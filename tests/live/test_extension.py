@@ -213,11 +213,12 @@ def ask(request, searchable):
         return json.loads(files.read(path))
 
     def through_command(statement, *parameters):
-        words = list(parameters)
-        if not all(isinstance(word, str) for word in words):
-            statement, words = with_head(statement, words), []
-        return json.loads(
-            searchable.backend.command("query", statement, *words).ok().out)
+        if all(isinstance(value, str) for value in parameters):
+            ran = searchable.backend.command("query", statement, *parameters)
+        else:
+            text = with_head(statement, parameters)
+            ran = searchable.backend.command("query", "-", stdin=text.encode())
+        return json.loads(ran.ok().out)
 
     return through_file if request.param == "file" else through_command
 
