@@ -63,6 +63,7 @@ typedef struct {
     int32 n_segments;
     int64 n_pending; /* documents that are in no segment yet */
     int64 n_dead;    /* vacuumed, and still counted in the above */
+    int64 n_nulls;   /* rows whose text is NULL */
 } DeeplakeBm25Statistics;
 
 void deeplake_bm25_statistics(Relation index, DeeplakeBm25Statistics *ret_statistics);

@@ -5,6 +5,7 @@
 
 #include "core/pg_deeplake/index.h"
 
+#include "core/pg_deeplake/bm25.h"
 #include "core/pg_deeplake/index/kinds.h"
 #include "core/pg_deeplake/index/options.h"
 
@@ -64,6 +65,7 @@ deeplake_index_kind(Relation index)
     case DEEPLAKE_INDEX_HYBRID:
         return &deeplake_accepted_kind;
     case DEEPLAKE_INDEX_BM25:
+        return &deeplake_bm25_kind;
     case DEEPLAKE_INDEX_DEFAULT:
         break;
     }

@@ -335,3 +335,26 @@ CREATE OPERATOR CLASS deeplake_hybrid_ops DEFAULT FOR TYPE deeplake_hybrid_recor
     USING deeplake_index AS
     OPERATOR 1 <#>(deeplake_hybrid_record, deeplake_hybrid_record_weighted)
         FOR ORDER BY float_ops;
+
+-- Keyword search: what an index of type bm25 does and has. For its owner.
+
+CREATE FUNCTION deeplake_index_merge(index regclass) RETURNS void
+    LANGUAGE C VOLATILE STRICT PARALLEL UNSAFE AS 'MODULE_PATHNAME';
+COMMENT ON FUNCTION deeplake_index_merge IS
+    'makes one segment of a bm25 index, without what was deleted: its scores are exact then';
+
+CREATE FUNCTION deeplake_bm25_statistics(index regclass, OUT n_documents bigint,
+        OUT n_tokens bigint, OUT n_segments integer, OUT n_pending bigint, OUT n_dead bigint,
+        OUT n_nulls bigint)
+    LANGUAGE C VOLATILE STRICT PARALLEL SAFE AS 'MODULE_PATHNAME', 'deeplake_bm25_statistics_sql';
+
+-- Best first, then the rows whose text is NULL. Rows that are gone may be among them.
+CREATE FUNCTION deeplake_bm25_entries(index regclass, query text, n_wanted bigint DEFAULT 0)
+    RETURNS TABLE (tid tid, score float4)
+    LANGUAGE C VOLATILE STRICT PARALLEL SAFE AS 'MODULE_PATHNAME';
+
+CREATE FUNCTION deeplake_bm25_score(index regclass, query text, document text) RETURNS float4
+    LANGUAGE C VOLATILE STRICT PARALLEL SAFE AS 'MODULE_PATHNAME', 'deeplake_bm25_score_sql';
+
+CREATE FUNCTION deeplake_bm25_tokens(tokenizer text, document text) RETURNS SETOF text
+    LANGUAGE C STABLE STRICT PARALLEL SAFE AS 'MODULE_PATHNAME';

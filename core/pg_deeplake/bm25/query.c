@@ -1,0 +1,276 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+
+#include "core/pg_deeplake/bm25/query.h"
+
+#include "core/pg_deeplake/bm25/pending.h"
+
+#include <common/hashfn.h>
+#include <miscadmin.h>
+#include <utils/memutils.h>
+
+#include <math.h>
+
+/* --- the terms --- */
+
+static uint64
+filter_bit(const char *token, int size)
+{
+    uint32 mixed = (unsigned char)token[0] * 31u + (unsigned char)token[size - 1] * 7u;
+
+    return UINT64CONST(1) << ((mixed + (uint32)size) & 63);
+}
+
+static void
+grow(DeeplakeBm25Query *query)
+{
+    query->n_allocated = query->n_allocated ? query->n_allocated * 2 : 8;
+    query->terms = query->terms
+                       ? repalloc_huge(query->terms, query->n_allocated * sizeof(*query->terms))
+                       : palloc(query->n_allocated * sizeof(*query->terms));
+    query->n_slots = query->n_allocated * 2;
+    if (query->slots)
+        pfree(query->slots);
+    query->slots = palloc_extended(query->n_slots * sizeof(int), MCXT_ALLOC_HUGE);
+    memset(query->slots, -1, query->n_slots * sizeof(int));
+    for (int i = 0; i < query->n_terms; i++) {
+        int at = (int)(query->terms[i].hash & (uint32)(query->n_slots - 1));
+
+        while (query->slots[at] >= 0)
+            at = (at + 1) & (query->n_slots - 1);
+        query->slots[at] = i;
+    }
+}
+
+static int
+find_slot(const DeeplakeBm25Query *query, const char *token, int size, uint32 hash)
+{
+    int at = (int)(hash & (uint32)(query->n_slots - 1));
+
+    for (; query->slots[at] >= 0; at = (at + 1) & (query->n_slots - 1)) {
+        const DeeplakeBm25QueryTerm *term = &query->terms[query->slots[at]];
+
+        if (term->hash == hash && term->size == size && memcmp(term->token, token, size) == 0)
+            break;
+    }
+    return at;
+}
+
+static void
+add_term(const char *token, int size, void *data)
+{
+    DeeplakeBm25Query *query = data;
+    uint32 hash = hash_bytes((const unsigned char *)token, size);
+    int at;
+
+    if (query->n_terms == query->n_allocated)
+        grow(query);
+    at = find_slot(query, token, size, hash);
+    if (query->slots[at] >= 0) {
+        query->terms[query->slots[at]].n++;
+        return;
+    }
+    query->slots[at] = query->n_terms;
+    query->terms[query->n_terms++] = (DeeplakeBm25QueryTerm){
+        .token = pnstrdup(token, size), .size = size, .hash = hash, .n = 1};
+    query->filter |= filter_bit(token, size);
+}
+
+int
+deeplake_bm25_query_find(const DeeplakeBm25Query *query, const char *token, int size)
+{
+    if (!(query->filter & filter_bit(token, size)))
+        return -1;
+    return query
+        ->slots[find_slot(query, token, size, hash_bytes((const unsigned char *)token, size))];
+}
+
+/* --- the score --- */
+
+/* Multiplied by k1 + 1, which every contribution has. */
+static void
+weigh(DeeplakeBm25Query *query, uint64 n_documents, uint64 n_tokens)
+{
+    double average =
+        n_documents > 0 && n_tokens > 0 ? (double)n_tokens / (double)n_documents : 1.0;
+
+    query->base = query->k1 * (1.0 - query->b);
+    query->slope = query->k1 * query->b / average;
+    for (int i = 0; i < query->n_terms; i++) {
+        DeeplakeBm25QueryTerm *term = &query->terms[i];
+        double with = (double)Min(term->df, n_documents);
+        double idf = log(((double)n_documents - with + 0.5) / (with + 0.5));
+
+        term->weight = term->n * Max(idf, DEEPLAKE_BM25_IDF_MIN) * (query->k1 + 1.0);
+    }
+}
+
+float4
+deeplake_bm25_query_score(const DeeplakeBm25Query *query, const uint32 *tfs, uint32 length)
+{
+    double score = 0.0;
+
+    for (int i = 0; i < query->n_terms; i++) {
+        if (tfs[i] > 0)
+            score += deeplake_bm25_contribution(query, query->terms[i].weight, tfs[i], length);
+    }
+    return (float4)score;
+}
+
+/* --- what the index has of them --- */
+
+static void
+look_up(DeeplakeBm25Corpus *corpus)
+{
+    const DeeplakeBm25Meta *meta = &corpus->meta;
+    int n_terms = corpus->query.n_terms;
+
+    corpus->readers = palloc(Max(meta->n_segments, 1) * sizeof(*corpus->readers));
+    corpus->entries =
+        palloc_extended(((Size)meta->n_segments * (Size)n_terms + 1) * sizeof(*corpus->entries),
+            MCXT_ALLOC_HUGE | MCXT_ALLOC_ZERO);
+    for (uint32 i = 0; i < meta->n_segments; i++) {
+        corpus->readers[i] = deeplake_bm25_reader_open(corpus->index, &meta->segments[i]);
+        corpus->n_documents += meta->segments[i].n_documents;
+        corpus->n_tokens += meta->segments[i].n_tokens;
+        for (int k = 0; k < n_terms; k++) {
+            DeeplakeBm25QueryTerm *term = &corpus->query.terms[k];
+            DeeplakeBm25Entry *entry = &corpus->entries[(Size)i * (Size)n_terms + (Size)k];
+
+            CHECK_FOR_INTERRUPTS();
+            if (deeplake_bm25_reader_find(corpus->readers[i], term->token, term->size, entry))
+                term->df += entry->df;
+        }
+    }
+}
+
+static DeeplakeBm25Match *
+add_match(DeeplakeBm25Corpus *corpus, const DeeplakeBm25Record *record)
+{
+    DeeplakeBm25Match *match;
+
+    if (corpus->n_matches == corpus->n_matches_allocated) {
+        corpus->n_matches_allocated = Max(corpus->n_matches_allocated * 2, 64);
+        corpus->matches = corpus->matches
+                              ? repalloc_huge(corpus->matches,
+                                    corpus->n_matches_allocated * corpus->match_size)
+                              : palloc(corpus->n_matches_allocated * corpus->match_size);
+    }
+    match = deeplake_bm25_corpus_match(corpus, corpus->n_matches++);
+    memset(match, 0, corpus->match_size);
+    match->tid = record->tid;
+    match->flags = record->flags;
+    match->length = record->length;
+    return match;
+}
+
+static void
+match_chain(DeeplakeBm25Corpus *corpus, const DeeplakeBm25Chain *chain)
+{
+    DeeplakeBm25Walk *walk = palloc(sizeof(*walk));
+    DeeplakeBm25Match *match = NULL;
+    const DeeplakeBm25Record *record;
+
+    corpus->n_documents += chain->n_documents;
+    corpus->n_tokens += chain->n_tokens;
+    deeplake_bm25_walk_start(walk, corpus->index, chain);
+    while ((record = deeplake_bm25_walk_next(walk))) {
+        DeeplakeBm25RecordTerms terms;
+
+        if (record->flags & DEEPLAKE_BM25_RECORD_FIRST)
+            match = NULL;
+        deeplake_bm25_record_terms_start(&terms, record);
+        while (deeplake_bm25_record_terms_next(&terms)) {
+            int i = deeplake_bm25_query_find(&corpus->query, terms.token, terms.size);
+
+            if (i < 0)
+                continue;
+            if (!match)
+                match = add_match(corpus, record);
+            match->tfs[i] = terms.tf;
+            corpus->query.terms[i].df++;
+        }
+    }
+    pfree(walk);
+}
+
+DeeplakeBm25Corpus *
+deeplake_bm25_corpus(Relation index, const char *query, int query_size)
+{
+    DeeplakeBm25Corpus *corpus = palloc0(sizeof(*corpus));
+    const DeeplakeIndexOptions *options = deeplake_index_options(index);
+
+    corpus->index = index;
+    deeplake_bm25_meta_read(index, &corpus->meta);
+    corpus->query.k1 = options->k1;
+    corpus->query.b = options->b;
+    corpus->query.tokenizer = deeplake_bm25_tokenizer(corpus->meta.tokenizer);
+    grow(&corpus->query);
+    deeplake_bm25_tokenizer_run(
+        corpus->query.tokenizer, query, query_size, add_term, &corpus->query);
+
+    corpus->match_size = MAXALIGN(
+        offsetof(DeeplakeBm25Match, tfs) + (Size)corpus->query.n_terms * sizeof(uint32));
+    look_up(corpus);
+    match_chain(corpus, &corpus->meta.sealed);
+    match_chain(corpus, &corpus->meta.pending);
+    weigh(&corpus->query, corpus->n_documents, corpus->n_tokens);
+    return corpus;
+}
+
+/* --- scores without a scan --- */
+
+struct DeeplakeBm25Scorer {
+    DeeplakeBm25Query query;
+    uint32 length;
+    uint32 tfs[FLEXIBLE_ARRAY_MEMBER];
+};
+
+DeeplakeBm25Scorer *
+deeplake_bm25_scorer(Relation index, const char *query, int query_size)
+{
+    MemoryContext previous, context;
+    DeeplakeBm25Corpus *corpus;
+    DeeplakeBm25Scorer *scorer;
+    DeeplakeBm25Query *prepared;
+
+    context =
+        AllocSetContextCreate(CurrentMemoryContext, "bm25 scorer", ALLOCSET_DEFAULT_SIZES);
+    previous = MemoryContextSwitchTo(context);
+    corpus = deeplake_bm25_corpus(index, query, query_size);
+    MemoryContextSwitchTo(previous);
+
+    /* What the terms need outlives the rest of the corpus. */
+    prepared = &corpus->query;
+    scorer = palloc0(
+        offsetof(DeeplakeBm25Scorer, tfs) + ((Size)prepared->n_terms + 1) * sizeof(uint32));
+    scorer->query = (DeeplakeBm25Query){.base = prepared->base, .slope = prepared->slope};
+    grow(&scorer->query);
+    for (int i = 0; i < prepared->n_terms; i++) {
+        add_term(prepared->terms[i].token, prepared->terms[i].size, &scorer->query);
+        scorer->query.terms[i].weight = prepared->terms[i].weight;
+    }
+    scorer->query.tokenizer = deeplake_bm25_tokenizer(corpus->meta.tokenizer);
+    MemoryContextDelete(context);
+    return scorer;
+}
+
+static void
+count_token(const char *token, int size, void *data)
+{
+    DeeplakeBm25Scorer *scorer = data;
+    int i = deeplake_bm25_query_find(&scorer->query, token, size);
+
+    scorer->length++;
+    if (i >= 0)
+        scorer->tfs[i]++;
+}
+
+float4
+deeplake_bm25_score(DeeplakeBm25Scorer *scorer, const char *document, int document_size)
+{
+    scorer->length = 0;
+    memset(scorer->tfs, 0, (Size)scorer->query.n_terms * sizeof(uint32));
+    deeplake_bm25_tokenizer_run(
+        scorer->query.tokenizer, document, document_size, count_token, scorer);
+    return deeplake_bm25_query_score(&scorer->query, scorer->tfs, scorer->length);
+}
