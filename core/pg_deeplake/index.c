@@ -125,7 +125,7 @@ cost_estimate(PlannerInfo *root, IndexPath *path, double loop_count, Cost *ret_s
     Relation index = index_open(path->indexinfo->indexoid, NoLock);
     const DeeplakeIndexKind *kind = deeplake_index_kind(index);
 
-    if (kind->cost_estimate && !path->indexorderbys) {
+    if (kind == &deeplake_lookup_kind && !path->indexorderbys) {
         kind->cost_estimate(root, path, loop_count, ret_startup, ret_total, ret_selectivity,
             ret_correlation, ret_pages);
     } else {
@@ -146,7 +146,7 @@ static IndexScanDesc
 begin_scan(Relation index, int n_keys, int n_order_bys)
 {
     const DeeplakeIndexKind *kind = deeplake_index_kind(index);
-    if (!kind->begin_scan || n_order_bys > 0)
+    if (kind != &deeplake_lookup_kind || n_order_bys > 0)
         ereport(
             ERROR, (errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
                        errmsg("index \"%s\" of type '%s' cannot be scanned this way",

@@ -2,6 +2,7 @@
 
 #include "core/pg_deeplake/module.h"
 #include "core/pg_deeplake/index.h"
+#include "core/pg_deeplake/topk.h"
 
 #include <utils/guc.h>
 
@@ -30,5 +31,6 @@ _PG_init(void)
         "Accepted for compatibility: tables are stored where the server stores its own.", NULL,
         &deeplake_root_path, "", PGC_USERSET, 0, NULL, NULL, NULL);
     deeplake_index_install();
+    deeplake_topk_install();
     MarkGUCPrefixReserved("deeplake");
 }

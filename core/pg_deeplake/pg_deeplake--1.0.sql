@@ -117,13 +117,39 @@ COMMENT ON FUNCTION create_deeplake_table IS
     'fails: native datasets cannot be opened here; use CREATE TABLE ... USING deeplake';
 -- Search by text, and by both.
 
-CREATE FUNCTION deeplake_bm25_similarity(text, text) RETURNS float4
+-- What the planner makes of text <#> text on a table's column that has a bm25 index; it cannot
+-- be called otherwise.
+CREATE FUNCTION deeplake_bm25_similarity_in
+    (document text, query text, index regclass, row_table oid) RETURNS float4
     LANGUAGE C STABLE STRICT PARALLEL SAFE COST 400 AS 'MODULE_PATHNAME';
+CREATE FUNCTION deeplake_bm25_similarity_support(internal) RETURNS internal
+    LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE AS 'MODULE_PATHNAME';
+
+-- BM25 by the statistics of the left column's bm25 index; 0, and a notice, where it has none.
+CREATE FUNCTION deeplake_bm25_similarity(text, text) RETURNS float4
+    LANGUAGE C STABLE STRICT PARALLEL SAFE COST 400
+    SUPPORT deeplake_bm25_similarity_support AS 'MODULE_PATHNAME';
 CREATE OPERATOR <#> (LEFTARG = text, RIGHTARG = text, FUNCTION = deeplake_bm25_similarity);
 
+-- What the planner makes of a hybrid search; it cannot be called otherwise. Restricted: every
+-- worker would find the candidates again.
+CREATE FUNCTION deeplake_hybrid_search_in(embedding float4[], text_value text,
+        query deeplake_hybrid_record_weighted, searched regclass, row_table oid,
+        embedding_column int2, text_column int2, n_candidates int4)
+    RETURNS float4
+    LANGUAGE C STABLE CALLED ON NULL INPUT PARALLEL RESTRICTED COST 500 AS 'MODULE_PATHNAME';
+CREATE FUNCTION deeplake_hybrid_search_support(internal) RETURNS internal
+    LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE AS 'MODULE_PATHNAME';
+
+-- (vector_column, text_column)::deeplake_hybrid_record <#> deeplake_hybrid_record(…): the best n
+-- rows of the table by each side (n = the LIMIT that is written in the query, at least 100) are
+-- its candidates. They make the scores of both sides comparable (deeplake.hybrid_fusion), also
+-- for rows that are none, so the value of a row is the same in every plan, with indexes and
+-- without, with ORDER BY and without. What is NULL adds 0.
 CREATE FUNCTION deeplake_hybrid_search(deeplake_hybrid_record, deeplake_hybrid_record_weighted)
     RETURNS float4
-    LANGUAGE C STABLE STRICT PARALLEL SAFE COST 400 AS 'MODULE_PATHNAME';
+    LANGUAGE C STABLE STRICT PARALLEL RESTRICTED COST 500
+    SUPPORT deeplake_hybrid_search_support AS 'MODULE_PATHNAME';
 CREATE OPERATOR <#> (LEFTARG = deeplake_hybrid_record,
     RIGHTARG = deeplake_hybrid_record_weighted, FUNCTION = deeplake_hybrid_search);
 
