@@ -374,8 +374,10 @@ CREATE FUNCTION deeplake_bm25_statistics(index regclass, OUT n_documents bigint,
         OUT n_nulls bigint)
     LANGUAGE C VOLATILE STRICT PARALLEL SAFE AS 'MODULE_PATHNAME', 'deeplake_bm25_statistics_sql';
 
--- Best first, then the rows whose text is NULL. Rows that are gone may be among them.
-CREATE FUNCTION deeplake_bm25_entries(index regclass, query text, n_wanted bigint DEFAULT 0)
+-- Best first, then the rows whose text is NULL, n_most in all. Rows that are gone may be among
+-- them. n_wanted: how many to look for at first; 0: unknown.
+CREATE FUNCTION deeplake_bm25_entries(index regclass, query text, n_wanted bigint DEFAULT 0,
+        n_most bigint DEFAULT 9223372036854775807)
     RETURNS TABLE (tid tid, score float4)
     LANGUAGE C VOLATILE STRICT PARALLEL SAFE AS 'MODULE_PATHNAME';
 

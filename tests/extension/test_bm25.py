@@ -215,7 +215,7 @@ def test_empty_queries_and_empty_documents(db):
 def test_an_empty_index(db):
     create(db, {})
     assert search(db, "word") == [] and nulls(db) == []
-    db.sql("VACUUM d")
+    db.sql("VACUUM (INDEX_CLEANUP ON) d")
     db.sql("SELECT deeplake_index_merge('i')")
     check(db, 0)
     assert statistics(db)["n_segments"] == 0
@@ -236,7 +236,7 @@ def test_rows_of_null(db):
     wanted = [key for key in range(1000) if key % 3] + list(range(1000, 1010))
     assert nulls(db) == wanted
     db.sql("DELETE FROM d WHERE id < 100 OR id = 1005")
-    db.sql("VACUUM d")
+    db.sql("VACUUM (INDEX_CLEANUP ON) d")
     check(db)
     assert nulls(db) == [key for key in wanted if key >= 100 and key != 1005]
     db.sql("SELECT deeplake_index_merge('i')")
@@ -293,7 +293,7 @@ def test_kinds_of_tables(db, kind):
     fill(db, more)
     verify(db, {**DOCUMENTS, **more}, 3500)
     db.sql("DELETE FROM d WHERE id < 700")
-    db.sql("VACUUM d")
+    db.sql("VACUUM (INDEX_CLEANUP ON) d")
     db.sql("SELECT deeplake_index_merge('i')")
     verify(db, {key: text for key, text in {**DOCUMENTS, **more}.items() if key >= 700}, 2800)
 
@@ -307,7 +307,7 @@ def test_statements_that_write_an_index_anew(db, statement):
     db.sql("CREATE INDEX by_id ON d (id)")
     fill(db, {key: "alpha v1" for key in range(2000, 2100)})
     db.sql("DELETE FROM d WHERE id % 10 = 0")
-    db.sql("VACUUM d")
+    db.sql("VACUUM (INDEX_CLEANUP ON) d")
     db.sql(statement)
     left = {**DOCUMENTS, **{key: "alpha v1" for key in range(2000, 2100)}}
     verify(db, {key: text for key, text in left.items() if key % 10}, 1440)
@@ -338,7 +338,7 @@ def test_an_aborted_insert_is_not_seen_and_goes_with_vacuum(db):
     fill(db, {key: "alpha" for key in range(5000, 5100)})
     db.sql("ROLLBACK")
     assert {key for key, _ in search(db, "alpha")} == set(DOCUMENTS)
-    db.sql("VACUUM d")
+    db.sql("VACUUM (INDEX_CLEANUP ON) d")
     db.sql("SELECT deeplake_index_merge('i')")
     verify(db, DOCUMENTS, 1500)
 
@@ -395,7 +395,7 @@ def test_inserts_become_segments_which_stay_few(db):
     assert 1 <= now["n_segments"] <= 16 and now["n_pending"] < 4000
     check(db, 24000)
     agree(search(db, "v77 w1077 r5"), Model(documents).scores("v77 w1077 r5"))
-    db.sql("VACUUM d")
+    db.sql("VACUUM (INDEX_CLEANUP ON) d")
     assert statistics(db)["n_pending"] == 0
     db.sql("SELECT deeplake_index_merge('i')")
     assert statistics(db)["n_segments"] == 1
@@ -407,7 +407,7 @@ def test_pages_are_used_again(db):
     sizes = []
     for _ in range(12):
         db.sql("UPDATE d SET t = t || ''")
-        db.sql("VACUUM d")
+        db.sql("VACUUM (INDEX_CLEANUP ON) d")
         sizes.append(db.value("SELECT pg_relation_size('i')"))
     assert max(sizes[6:]) <= max(sizes[:6]) * 1.2
     check(db, 5000)
@@ -417,7 +417,7 @@ def test_statistics_are_exact_after_a_merge(db):
     create(db, DOCUMENTS)
     db.sql("DELETE FROM d WHERE id % 20 = 0")
     assert statistics(db)["n_documents"] == 1500
-    db.sql("VACUUM d")
+    db.sql("VACUUM (INDEX_CLEANUP ON) d")
     now = statistics(db)
     assert now["n_documents"] == 1500 and now["n_dead"] == 75
     db.sql("SELECT deeplake_index_merge('i')")
@@ -428,7 +428,7 @@ def test_statistics_are_exact_after_a_merge(db):
 def test_vacuum_writes_anew_what_has_many_dead(db):
     create(db, DOCUMENTS)
     db.sql("DELETE FROM d WHERE id % 5 = 0")
-    db.sql("VACUUM d")
+    db.sql("VACUUM (INDEX_CLEANUP ON) d")
     assert statistics(db)["n_documents"] == 1200
     verify(db, {key: text for key, text in DOCUMENTS.items() if key % 5}, 1200)
 
@@ -436,7 +436,7 @@ def test_vacuum_writes_anew_what_has_many_dead(db):
 def test_all_rows_deleted(db):
     create(db, DOCUMENTS)
     db.sql("DELETE FROM d")
-    db.sql("VACUUM d")
+    db.sql("VACUUM (INDEX_CLEANUP ON) d")
     assert statistics(db)["n_documents"] == 0 and search(db, "alpha") == []
     check(db, 0)
     fill(db, golden_documents())

@@ -73,7 +73,7 @@ put(ReturnSetInfo *result, ItemPointer tid, float4 score, bool has_score)
 
 PG_FUNCTION_INFO_V1(deeplake_bm25_entries);
 
-/* deeplake_bm25_entries(index regclass, query text, n_wanted bigint) */
+/* deeplake_bm25_entries(index regclass, query text, n_wanted bigint, n_most bigint) */
 Datum
 deeplake_bm25_entries(PG_FUNCTION_ARGS)
 {
@@ -81,15 +81,16 @@ deeplake_bm25_entries(PG_FUNCTION_ARGS)
     text *query = PG_GETARG_TEXT_PP(1);
     ReturnSetInfo *result = (ReturnSetInfo *)fcinfo->resultinfo;
     DeeplakeBm25Scan *scan;
+    int64 n_left = PG_GETARG_INT64(3);
     ItemPointerData tid;
     float4 score;
 
     InitMaterializedSRF(fcinfo, 0);
     scan = deeplake_bm25_scan_begin(
         index, VARDATA_ANY(query), (int)VARSIZE_ANY_EXHDR(query), PG_GETARG_INT64(2));
-    while (deeplake_bm25_scan_next(scan, &tid, &score))
+    for (; n_left > 0 && deeplake_bm25_scan_next(scan, &tid, &score); n_left--)
         put(result, &tid, score, true);
-    while (deeplake_bm25_scan_next_null(scan, &tid))
+    for (; n_left > 0 && deeplake_bm25_scan_next_null(scan, &tid); n_left--)
         put(result, &tid, 0, false);
     deeplake_bm25_scan_end(scan);
     relation_close(index, AccessShareLock);
