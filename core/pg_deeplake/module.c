@@ -18,6 +18,8 @@ static const struct config_enum_entry fusions[] = {
     {NULL, 0, false},
 };
 
+PG_FUNCTION_INFO_V1(deeplake_planner_support);
+
 void _PG_init(void);
 
 void
@@ -33,4 +35,13 @@ _PG_init(void)
     deeplake_index_install();
     deeplake_topk_install();
     MarkGUCPrefixReserved("deeplake");
+}
+
+/* The planner asks it while it simplifies expressions, before it looks for paths: so the
+ * library is loaded, and its hook there, for the first query of a session too that has the
+ * operator, preloaded or not. It has nothing to say. */
+Datum
+deeplake_planner_support(PG_FUNCTION_ARGS)
+{
+    PG_RETURN_POINTER(NULL);
 }

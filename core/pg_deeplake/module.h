@@ -6,9 +6,8 @@
  * Runs inside the server: memory comes from palloc, errors leave by ereport and longjmp, and a
  * backend has one thread. Nothing here is shared with the rest of the tree.
  *
- * The library is preloaded (session_preload_libraries) where queries are to use "Deeplake
- * TopK"; without it, it is loaded by the first call of one of its functions, and everything
- * gives the same rows by scan and sort.
+ * The library is loaded by session_preload_libraries or, without that, while the first query
+ * with the operator <#> is planned (deeplake_planner_support).
  */
 
 #include <postgres.h>

@@ -30,8 +30,13 @@ CREATE DOMAIN embedding_2d AS float4[][]
 -- Vectors. COST: that of 768 elements beside a cheap operator's, so that the planner takes
 -- workers for large tables; most of it goes into fetching the vector from where it is toasted.
 
+-- For the functions of <#>: loads the library when a query is planned, in time for its hook.
+CREATE FUNCTION deeplake_planner_support(internal) RETURNS internal
+    LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE AS 'MODULE_PATHNAME';
+
 CREATE FUNCTION deeplake_similarity(float4[], float4[]) RETURNS float4
-    LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE COST 100 AS 'MODULE_PATHNAME';
+    LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE COST 100 SUPPORT deeplake_planner_support
+    AS 'MODULE_PATHNAME';
 COMMENT ON FUNCTION deeplake_similarity IS
     'implementation of <#>: cosine similarity, or MaxSim where the left array has two dimensions';
 

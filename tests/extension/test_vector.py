@@ -233,3 +233,13 @@ def test_plain_sql_on_arrays_means_what_it_did(db):
     db.sql("CREATE TABLE t (e float4[])")
     plan = db.explain_json("SELECT * FROM t a JOIN t b ON a.e = b.e")
     assert {"Hash Join", "Merge Join"} & set(node_types(plan))
+
+
+def test_planning_the_operator_loads_the_library(db):
+    """So that what it adds to the planner counts for the first query of a session too."""
+    connection = db.connect(preload=False)
+    db.sql("CREATE TABLE t (e float4[])")
+    loaded = "SELECT count(*) FROM pg_settings WHERE name = 'deeplake.hybrid_fusion'"
+    assert db.value(loaded, connection=connection) == 0
+    db.explain_json("SELECT * FROM t ORDER BY e <#> '{1}' DESC LIMIT 1", connection=connection)
+    assert db.value(loaded, connection=connection) == 1

@@ -91,11 +91,27 @@ def test_a_failure_says_why_and_leaves_nothing(mount, filled, name, code):
 @pytest.mark.parametrize("kind", ["bm25", "embedding_index", "exact_text", "inverted"])
 def test_types_of_the_extension_need_its_access_method(mount, filled, kind):
     """Indexes: EOPNOTSUPP as long as the server has no deeplake_index."""
+    mount.sql("DROP EXTENSION IF EXISTS pg_deeplake")
     assert mount.sql("SELECT 1 FROM pg_am WHERE amname = 'deeplake_index'") == []
     with pytest.raises(OSError) as refusal:
         os.mkdir(mount.at(filled, "indexes", f"text.{kind}"))
     assert refusal.value.errno == errno.EOPNOTSUPP
     assert "deeplake_index" in files.read(mount.at(".deeplake", "errors.jsonl")).decode()
+
+
+@pytest.mark.parametrize("kind", ["exact_text", "inverted"])
+def test_types_of_the_extension_are_made_where_it_is(mount, filled, kind):
+    """Indexes: USING deeplake_index WITH (index_type = …)."""
+    if not mount.sql("SELECT 1 FROM pg_available_extensions WHERE name = 'pg_deeplake'"):
+        pytest.skip("the extension was not built")
+    mount.sql("CREATE EXTENSION IF NOT EXISTS pg_deeplake SCHEMA public")
+    name = f"text.{kind}"
+    os.mkdir(mount.at(filled, "indexes", name))
+    assert name in names(mount, filled)
+    assert any(f"USING deeplake_index (text) WITH (index_type={kind})" in row[0]
+               for row in on_server(mount, filled))
+    os.rmdir(mount.at(filled, "indexes", name))
+    assert made_here(mount, filled) == []
 
 
 def test_rmdir_drops_and_rm_r_does_not(mount, filled):

@@ -143,7 +143,7 @@ class Postgres:
                 return
             # Backends of a killed postmaster may still hold the shared memory.
             if time.monotonic() > deadline:
-                raise RuntimeError("PostgreSQL did not start:\n" + self.read_log())
+                raise RuntimeError("PostgreSQL did not start:\n" + self.read_log()[-4000:])
             time.sleep(0.1)
 
     def _wait_until_it_answers(self, deadline):
