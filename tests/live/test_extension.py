@@ -285,6 +285,88 @@ def test_contains_and_the_types_are_at_hand(ask):
         {"label": 7, "type": "embedding"}]
 
 
+def test_the_indexes_of_the_specification_are_made(ask, searchable):
+    """Specification, Index creation."""
+    for statement in ("CREATE INDEX ON documents USING deeplake_index (embedding);",
+                      "CREATE INDEX ON documents USING deeplake_index (text)\n"
+                      "WITH (index_type = 'bm25');",
+                      "CREATE INDEX ON documents USING deeplake_index (category)\n"
+                      "WITH (index_type = 'exact_text');"):
+        assert ask(statement) == []
+    made = searchable.sql("""SELECT i.relname, pg_get_indexdef(i.oid) FROM pg_class i
+        JOIN pg_am m ON m.oid = i.relam WHERE m.amname = 'deeplake_index'""")
+    assert len(made) == 3
+    shown = os.listdir(searchable.at("documents", "indexes"))
+    for name, _ in made:
+        assert name in shown
+        searchable.sql(f'DROP INDEX "{name}"')
+
+
+@pytest.fixture
+def articles(searchable):
+    """Ten documents with a bm25 index; one of them is about neural networks twice over."""
+    searchable.sql("DROP TABLE IF EXISTS articles")
+    searchable.sql("CREATE TABLE articles (id int PRIMARY KEY, text text, embedding float4[])")
+    words = ["neural networks learn; neural networks forget", "networks of rivers",
+             "machine learning", "machine tools", "a garden"]
+    for number in range(10):
+        searchable.sql("INSERT INTO articles VALUES (%s, %s, %s::float4[])", number,
+                       words[number] if number < len(words) else f"words of chapter {number}",
+                       [1, number, 0])
+    searchable.sql("CREATE INDEX ON articles USING deeplake_index (text)"
+                   " WITH (index_type = 'bm25')")
+    return searchable
+
+
+TEXT = """
+    SELECT id, text, text <#> $1 AS score
+    FROM articles
+    ORDER BY score DESC LIMIT 10
+"""
+HYBRID = """
+    SELECT id, text,
+           (embedding, text)::deeplake_hybrid_record <#>
+           deeplake_hybrid_record($1::float4[], $2, 0.7, 0.3) AS score
+    FROM articles
+    ORDER BY score DESC LIMIT 10
+"""
+
+
+def test_keyword_search_is_best_first(articles, ask):
+    """Specification, Search examples: BM25."""
+    rows = ask(TEXT, "neural networks")
+    assert len(rows) == 10
+    assert [row["id"] for row in rows[:2]] == [0, 1]
+    assert rows[0]["score"] > rows[1]["score"] > 0
+    assert [row["score"] for row in rows[2:]] == [0] * 8
+
+
+def test_hybrid_search_is_best_first(articles, ask):
+    """Specification, Querying and Search examples: hybrid."""
+    rows = ask(HYBRID, "{1,0,0}", "neural networks")
+    assert len(rows) == 10
+    assert rows[0]["id"] == 0
+    scores = [row["score"] for row in rows]
+    assert scores == sorted(scores, reverse=True) and scores[0] > scores[-1]
+    # Two softmaxes, weighted 0.7 and 0.3: each sums to 1 over all rows.
+    assert sum(scores) == pytest.approx(1, abs=1e-5)
+
+
+def test_words_are_searched_with_files_alone(searchable):
+    """README, A tour: an index is a folder, a search is a file."""
+    zone = searchable.zone("notes")
+    os.mkdir(zone)
+    files.write(os.path.join(zone, "salt.txt"), b"A lake without an outflow grows salty.\n")
+    files.write(os.path.join(zone, "reeds.txt"), b"Reeds grow along the shore.\n")
+    os.mkdir(searchable.at("notes", "indexes", "text.bm25"))
+    path = searchable.at("notes", "search.sql")
+    files.write(path, b"SELECT text, text <#> 'salty lake' AS score FROM notes"
+                      b" ORDER BY score DESC LIMIT 3\n")
+    rows = json.loads(files.read(path))
+    assert [row["text"].split()[0] for row in rows] == ["A", "Reeds"]
+    assert rows[0]["score"] > 0 and rows[1]["score"] == 0
+
+
 def test_a_wrong_vector_is_told_with_both_lengths(searchable):
     """Queries: the server's reason, in the command and in errors.jsonl."""
     ran = searchable.backend.command("query", SCORED, "{1,2}")

@@ -99,7 +99,7 @@ def test_types_of_the_extension_need_its_access_method(mount, filled, kind):
     assert "deeplake_index" in files.read(mount.at(".deeplake", "errors.jsonl")).decode()
 
 
-@pytest.mark.parametrize("kind", ["exact_text", "inverted"])
+@pytest.mark.parametrize("kind", ["bm25", "exact_text", "inverted"])
 def test_types_of_the_extension_are_made_where_it_is(mount, filled, kind):
     """Indexes: USING deeplake_index WITH (index_type = …)."""
     if not mount.sql("SELECT 1 FROM pg_available_extensions WHERE name = 'pg_deeplake'"):
