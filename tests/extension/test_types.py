@@ -206,3 +206,33 @@ def test_a_dump_is_restored(db, programs):
             assert db.sql("SELECT * FROM v", connection=connection) == [(1, 1, True)]
     finally:
         db.sql("DROP DATABASE IF EXISTS restored WITH (FORCE)")
+
+
+def test_the_owner_of_a_database_creates_it_without_being_superuser(plain_db):
+    plain_db.sql(f"""DROP ROLE IF EXISTS ordinary; CREATE ROLE ordinary LOGIN;
+                     ALTER DATABASE {plain_db.name} OWNER TO ordinary""")
+    try:
+        connection = plain_db.connect(role="ordinary")
+        assert plain_db.value("SELECT current_user", connection=connection) == "ordinary"
+        plain_db.sql("CREATE EXTENSION pg_deeplake", connection=connection)
+        plain_db.sql("CREATE SCHEMA own", connection=connection)
+        plain_db.sql("CREATE TABLE own.t (e embedding) USING deeplake", connection=connection)
+        assert plain_db.value("SELECT '{1}'::float4[] <#> '{1}'", connection=connection) == 1
+    finally:
+        plain_db.close()
+        plain_db.sql(f"ALTER DATABASE {plain_db.name} OWNER TO postgres;"
+                     "DROP OWNED BY ordinary CASCADE; DROP ROLE ordinary")
+
+
+def test_tables_of_ours_can_be_temporary_unlogged_and_partitioned(db):
+    db.sql("CREATE TEMPORARY TABLE a (e embedding) USING deeplake")
+    db.sql("CREATE UNLOGGED TABLE b (e embedding) USING deeplake")
+    db.sql("CREATE TABLE c (id int, e embedding) PARTITION BY RANGE (id)")
+    for low in (0, 10):
+        db.sql(f"CREATE TABLE c{low} PARTITION OF c FOR VALUES FROM ({low}) TO ({low + 10})"
+               " USING deeplake")
+    db.sql("INSERT INTO c SELECT i, ARRAY[1, i] FROM generate_series(0, 19) i")
+    assert db.column("SELECT id FROM c ORDER BY e <#> '{1,12}' DESC LIMIT 1") == [12]
+    for table in "ab":
+        db.sql(f"INSERT INTO {table} VALUES ('{{1,2}}')")
+        assert db.column(f"SELECT e <#> '{{1,2}}' FROM {table}") == [1]
