@@ -23,6 +23,9 @@
 #include "core/pg_deeplake/index.h"
 
 #include <storage/itemptr.h>
+#if PG_VERSION_NUM >= 160000
+#include <varatt.h>
+#endif
 
 #define DEEPLAKE_BM25_IDF_MIN 1e-6
 

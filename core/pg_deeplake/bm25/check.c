@@ -83,11 +83,12 @@ typedef struct {
     uint32 id;
     uint32 *lengths; /* as written, per document */
     uint64 *words;
-    uint32 *counts; /* tokens that the postings have */
+    uint32 *counts;            /* tokens that the postings have */
+    uint16 max_tf, min_length; /* of the term at work */
 } SegmentCheck;
 
 static void
-check_bounds(const SegmentCheck *segment, const DeeplakeBm25Postings *postings)
+check_bounds(SegmentCheck *segment, const DeeplakeBm25Postings *postings)
 {
     uint16 max_tf = 0, min_length = PG_UINT16_MAX;
     uint32 last = postings->documents[postings->n - 1];
@@ -98,12 +99,13 @@ check_bounds(const SegmentCheck *segment, const DeeplakeBm25Postings *postings)
         max_tf = Max(max_tf, deeplake_bm25_saturate(postings->tfs[i]));
         min_length = Min(min_length, deeplake_bm25_saturate(length));
     }
-    if (max_tf != postings->skip.max_tf || min_length != postings->skip.min_length ||
-        max_tf > postings->entry.max_tf || min_length < postings->entry.min_length)
+    if (max_tf != postings->skip.max_tf || min_length != postings->skip.min_length)
         corrupted(segment->check->index, "segment %u: a block's bounds are wrong", segment->id);
     if (postings->entry.df > DEEPLAKE_BM25_BLOCK_DOCUMENTS &&
         last != postings->skip.last_document)
         corrupted(segment->check->index, "segment %u: a block ends elsewhere", segment->id);
+    segment->max_tf = Max(segment->max_tf, max_tf);
+    segment->min_length = Min(segment->min_length, min_length);
 }
 
 static void
@@ -113,6 +115,8 @@ check_term(
     uint64 hash = hash_word(dictionary->token, dictionary->size);
     uint32 n = 0, document, tf, previous = 0;
 
+    segment->max_tf = 0;
+    segment->min_length = PG_UINT16_MAX;
     deeplake_bm25_postings_start(walk, segment->reader, &dictionary->entry);
     while (deeplake_bm25_postings_next(walk, &document, &tf)) {
         if (n > 0 && document <= previous)
@@ -126,6 +130,10 @@ check_term(
         n++;
     }
     deeplake_bm25_postings_end(walk);
+    if (segment->max_tf != dictionary->entry.max_tf ||
+        segment->min_length != dictionary->entry.min_length)
+        corrupted(segment->check->index, "segment %u: the bounds of \"%.*s\" are wrong",
+            segment->id, dictionary->size, dictionary->token);
     if (n != dictionary->entry.df)
         corrupted(segment->check->index, "segment %u: \"%.*s\" has %u postings, not %u",
             segment->id, dictionary->size, dictionary->token, n, dictionary->entry.df);

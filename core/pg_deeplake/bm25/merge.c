@@ -39,7 +39,7 @@ put_oldest_together(DeeplakeBm25Meta *meta)
 }
 
 static void
-retire(DeeplakeBm25Meta *meta, uint32 id, BlockNumber root, bool is_chain, uint64 xid)
+retire(DeeplakeBm25Meta *meta, uint32 id, BlockNumber root, uint64 xid)
 {
     uint32 at = 0;
 
@@ -49,8 +49,8 @@ retire(DeeplakeBm25Meta *meta, uint32 id, BlockNumber root, bool is_chain, uint6
         at++;
     memmove(meta->retired + at + 1, meta->retired + at,
         (meta->n_retired - at) * sizeof(*meta->retired));
-    meta->retired[at] = (DeeplakeBm25Retired){
-        .first = id, .last = id, .root = root, .is_chain = is_chain, .xid = xid};
+    meta->retired[at] =
+        (DeeplakeBm25Retired){.first = id, .last = id, .root = root, .xid = xid};
     meta->n_retired++;
 }
 
@@ -79,7 +79,7 @@ deeplake_bm25_replace(Relation index, const uint32 *old, uint32 n_old,
         DeeplakeBm25Segment *each = &meta->segments[i];
 
         if (is_among(each->id, old, n_old))
-            retire(meta, each->id, each->map_root, false, xid);
+            retire(meta, each->id, each->map_root, xid);
         else
             meta->segments[n_kept++] = *each;
     }
@@ -90,10 +90,8 @@ deeplake_bm25_replace(Relation index, const uint32 *old, uint32 n_old,
     meta->n_segments = n_kept;
     memset(meta->segments + n_kept, 0,
         (DEEPLAKE_BM25_MAX_SEGMENTS - n_kept) * sizeof(*meta->segments));
-    if (is_sealed_done) {
-        retire(meta, meta->sealed.id, meta->sealed.head, true, xid);
+    if (is_sealed_done)
         memset(&meta->sealed, 0, sizeof(meta->sealed));
-    }
     meta->building = 0;
     GenericXLogFinish(state);
     UnlockReleaseBuffer(buffer);
@@ -123,9 +121,10 @@ seal(Relation index, DeeplakeBm25Chain *ret_sealed)
     return ret_sealed->id != 0;
 }
 
+/* ret_blocks: the pages of the chain. */
 static void
 collect(Relation index, const DeeplakeBm25Chain *chain, DeeplakeBm25Writer *writer,
-    DeeplakeBm25Collector *collector)
+    DeeplakeBm25Collector *collector, BlockNumber *ret_blocks)
 {
     DeeplakeBm25Walk *walk = palloc(sizeof(*walk));
     const DeeplakeBm25Record *record;
@@ -135,6 +134,7 @@ collect(Relation index, const DeeplakeBm25Chain *chain, DeeplakeBm25Writer *writ
     while ((record = deeplake_bm25_walk_next(walk))) {
         DeeplakeBm25RecordTerms terms;
 
+        ret_blocks[walk->n_pages - 1] = walk->block;
         if (record->flags & DEEPLAKE_BM25_RECORD_DEAD)
             continue;
         if (record->flags & DEEPLAKE_BM25_RECORD_NULL) {
@@ -158,12 +158,15 @@ write_sealed(Relation index, const DeeplakeBm25Chain *sealed)
     DeeplakeBm25Writer *writer = deeplake_bm25_writer_begin(index);
     DeeplakeBm25Collector *collector = deeplake_bm25_collector_new();
     DeeplakeBm25Segment segment;
+    BlockNumber *blocks =
+        palloc_extended(Max(sealed->n_pages, 1) * sizeof(*blocks), MCXT_ALLOC_HUGE);
 
-    collect(index, sealed, writer, collector);
+    collect(index, sealed, writer, collector, blocks);
     deeplake_bm25_collector_finish(collector, writer);
     deeplake_bm25_writer_finish(writer, &segment);
     segment.level = deeplake_bm25_level(segment.n_documents);
     deeplake_bm25_replace(index, NULL, 0, &segment, true);
+    deeplake_bm25_free(index, blocks, sealed->n_pages);
 }
 
 /* --- merging segments --- */

@@ -30,7 +30,9 @@ void deeplake_bm25_merge_levels(Relation index);
 void deeplake_bm25_merge_all(Relation index);
 /* Writes those segments anew of which more than a tenth is dead. */
 void deeplake_bm25_merge_dead(Relation index);
-/* Puts pages of what nobody can read any more into the free space map. */
+/* Puts pages into the free space map. */
+void deeplake_bm25_free(Relation index, const BlockNumber *blocks, Size n_blocks);
+/* Puts those there that nobody can read any more. */
 void deeplake_bm25_recycle(Relation index);
 /* The same by looking at every page: finds those that a crash left, too. Returns how many. */
 BlockNumber deeplake_bm25_recycle_all(Relation index);

@@ -19,7 +19,9 @@
  * free space map only suggests pages; who takes one looks at its owner. What was merged is on
  * the list of the retired, with the next transaction id of that moment, until no snapshot is
  * older. On a standby, where nobody waits for its snapshots, a reader that finds another owner
- * raises ERRCODE_T_R_SERIALIZATION_FAILURE.
+ * raises ERRCODE_T_R_SERIALIZATION_FAILURE. Pages of a chain are free at once, so that a long
+ * transaction's inserts use few of them: a chain is read as a whole when a search begins, and
+ * who finds another owner in it begins anew with the metapage, where the segment is listed.
  *
  * Segments. Documents are numbered from 0. A segment is a row of logical pages, its sections
  * one after the other, each from a page of its own; two levels of map pages give the block of
@@ -158,13 +160,13 @@ typedef struct {
 
 StaticAssertDecl(sizeof(DeeplakeBm25Chain) == 40, "DeeplakeBm25Chain is on disk");
 
-/* Owners first to last that are on no other list any more: their pages stay as they are until
- * no snapshot is older than xid. root is the map's or the chain's first block, invalid where
- * several were put together, whose pages VACUUM then finds. */
+/* Segments first to last that are on no other list any more: their pages stay as they are
+ * until no snapshot is older than xid. root is the map's, invalid where several were put
+ * together, whose pages VACUUM then finds. */
 typedef struct {
     uint32 first, last;
     BlockNumber root;
-    uint32 is_chain;
+    uint32 zero;
     uint64 xid;
 } DeeplakeBm25Retired;
 

@@ -211,6 +211,7 @@ deeplake_bm25_walk_start(DeeplakeBm25Walk *walk, Relation index, const DeeplakeB
 {
     walk->index = index;
     walk->chain = *chain;
+    walk->may_be_gone = walk->is_gone = false;
     walk->next = chain->head;
     walk->n_pages = 0;
     walk->n_left = chain->id != 0 ? chain->n_records : 0;
@@ -220,10 +221,18 @@ deeplake_bm25_walk_start(DeeplakeBm25Walk *walk, Relation index, const DeeplakeB
 static void
 read_page(DeeplakeBm25Walk *walk)
 {
-    Buffer buffer = deeplake_bm25_page_get(walk->index, walk->next, DEEPLAKE_BM25_PAGE_PENDING,
-        walk->chain.id, walk->n_pages, BUFFER_LOCK_SHARE);
+    Buffer buffer = ReadBuffer(walk->index, walk->next);
     Page page = BufferGetPage(buffer);
 
+    LockBuffer(buffer, BUFFER_LOCK_SHARE);
+    if (walk->may_be_gone && deeplake_bm25_page_head(page)->owner != walk->chain.id) {
+        walk->is_gone = true;
+        UnlockReleaseBuffer(buffer);
+        return;
+    }
+    deeplake_bm25_page_expect(
+        walk->index, buffer, DEEPLAKE_BM25_PAGE_PENDING, walk->chain.id, walk->n_pages);
+    walk->block = walk->next;
     walk->n_bytes = deeplake_bm25_page_head(page)->n_bytes;
     walk->next = deeplake_bm25_page_head(page)->next;
     memcpy(walk->payload, deeplake_bm25_page_payload(page), walk->n_bytes);
@@ -253,6 +262,8 @@ deeplake_bm25_walk_next(DeeplakeBm25Walk *walk)
     CHECK_FOR_INTERRUPTS();
     if (walk->at == walk->n_bytes && walk->next != InvalidBlockNumber)
         read_page(walk);
+    if (walk->is_gone)
+        return NULL;
     record = deeplake_bm25_record_at(walk->payload, walk->n_bytes, walk->at);
     if (!record)
         ereport(

@@ -15,12 +15,15 @@
 uint32 deeplake_bm25_pending_insert(
     Relation index, const ItemPointerData *tid, uint32 length, DeeplakeBm25Terms *terms);
 
-/* Walks the records that a chain had when the metapage was read. */
+/* Walks the records that a chain had when the metapage was read. Without the merge lock the
+ * chain may have become a segment meanwhile, and its pages something else's: then the walk ends
+ * early, where may_be_gone is set, and is_gone is set. */
 typedef struct {
     Relation index;
     DeeplakeBm25Chain chain;
-    BlockNumber next;
-    uint32 n_pages, n_left; /* pages read; records to come */
+    bool may_be_gone, is_gone;
+    BlockNumber block, next; /* the page at work, and the one after */
+    uint32 n_pages, n_left;  /* pages read; records to come */
     uint32 at, n_bytes;
     union {
         char payload[DEEPLAKE_BM25_PAYLOAD];

@@ -10,6 +10,10 @@
 
 #include <math.h>
 
+/* A chain becomes a segment after many inserts; that this happens again and again while a
+ * query walks it is as good as impossible. */
+#define ATTEMPTS 100
+
 /* --- the terms --- */
 
 static uint64
@@ -164,18 +168,38 @@ add_match(DeeplakeBm25Corpus *corpus, const DeeplakeBm25Record *record)
 }
 
 static void
+add_null(DeeplakeBm25Corpus *corpus, const DeeplakeBm25Record *record)
+{
+    if (record->flags & DEEPLAKE_BM25_RECORD_DEAD)
+        return;
+    if (corpus->n_nulls == corpus->n_nulls_allocated) {
+        corpus->n_nulls_allocated = Max(corpus->n_nulls_allocated * 2, 64);
+        corpus->nulls = corpus->nulls
+                            ? repalloc_huge(corpus->nulls,
+                                  corpus->n_nulls_allocated * sizeof(*corpus->nulls))
+                            : palloc(corpus->n_nulls_allocated * sizeof(*corpus->nulls));
+    }
+    corpus->nulls[corpus->n_nulls++] = record->tid;
+}
+
+/* False: its pages have become something else's. */
+static bool
 match_chain(DeeplakeBm25Corpus *corpus, const DeeplakeBm25Chain *chain)
 {
     DeeplakeBm25Walk *walk = palloc(sizeof(*walk));
     DeeplakeBm25Match *match = NULL;
     const DeeplakeBm25Record *record;
+    bool is_gone;
 
     corpus->n_documents += chain->n_documents;
     corpus->n_tokens += chain->n_tokens;
     deeplake_bm25_walk_start(walk, corpus->index, chain);
+    walk->may_be_gone = true;
     while ((record = deeplake_bm25_walk_next(walk))) {
         DeeplakeBm25RecordTerms terms;
 
+        if (record->flags & DEEPLAKE_BM25_RECORD_NULL)
+            add_null(corpus, record);
         if (record->flags & DEEPLAKE_BM25_RECORD_FIRST)
             match = NULL;
         deeplake_bm25_record_terms_start(&terms, record);
@@ -190,11 +214,14 @@ match_chain(DeeplakeBm25Corpus *corpus, const DeeplakeBm25Chain *chain)
             corpus->query.terms[i].df++;
         }
     }
+    is_gone = walk->is_gone;
     pfree(walk);
+    return !is_gone;
 }
 
-DeeplakeBm25Corpus *
-deeplake_bm25_corpus(Relation index, const char *query, int query_size)
+/* NULL: what was pending became a segment meanwhile. */
+static DeeplakeBm25Corpus *
+try_corpus(Relation index, const char *query, int query_size)
 {
     DeeplakeBm25Corpus *corpus = palloc0(sizeof(*corpus));
     const DeeplakeIndexOptions *options = deeplake_index_options(index);
@@ -208,12 +235,35 @@ deeplake_bm25_corpus(Relation index, const char *query, int query_size)
     deeplake_bm25_tokenizer_run(
         corpus->query.tokenizer, query, query_size, add_term, &corpus->query);
 
+    /* The chains first: they do not wait. */
     corpus->match_size = MAXALIGN(
         offsetof(DeeplakeBm25Match, tfs) + (Size)corpus->query.n_terms * sizeof(uint32));
+    if (!match_chain(corpus, &corpus->meta.sealed) ||
+        !match_chain(corpus, &corpus->meta.pending))
+        return NULL;
     look_up(corpus);
-    match_chain(corpus, &corpus->meta.sealed);
-    match_chain(corpus, &corpus->meta.pending);
     weigh(&corpus->query, corpus->n_documents, corpus->n_tokens);
+    return corpus;
+}
+
+DeeplakeBm25Corpus *
+deeplake_bm25_corpus(Relation index, const char *query, int query_size)
+{
+    MemoryContext context =
+        AllocSetContextCreate(CurrentMemoryContext, "bm25 corpus", ALLOCSET_DEFAULT_SIZES);
+    MemoryContext previous = MemoryContextSwitchTo(context);
+    DeeplakeBm25Corpus *corpus = NULL;
+
+    for (int i = 0; i < ATTEMPTS && !corpus; i++) {
+        MemoryContextReset(context);
+        corpus = try_corpus(index, query, query_size);
+    }
+    MemoryContextSwitchTo(previous);
+    if (!corpus)
+        ereport(ERROR, (errcode(ERRCODE_INDEX_CORRUPTED),
+                           errmsg("index \"%s\" lists pending documents that it does not have",
+                               RelationGetRelationName(index)),
+                           errhint("Run REINDEX.")));
     return corpus;
 }
 

@@ -4,8 +4,8 @@
 /* core/pg_deeplake/bm25/query.h: a query's terms, what an index holds of each, and the score.
  *
  * A corpus is the index as it was at one moment: a copy of the metapage, the query's entries in
- * each segment's dictionary, and the pending documents that match. Everything lies in the
- * memory context in which it was made. No page stays pinned.
+ * each segment's dictionary, and the pending rows that match or are NULL. Everything lies in
+ * the memory context in which it was made. No page stays pinned.
  */
 
 #include "core/pg_deeplake/bm25/reader.h"
@@ -49,6 +49,8 @@ typedef struct {
     DeeplakeBm25Entry *entries;   /* segment · n_terms + term; df = 0 where there is none */
     char *matches;
     Size n_matches, n_matches_allocated, match_size;
+    ItemPointerData *nulls; /* of pending rows whose text is NULL */
+    Size n_nulls, n_nulls_allocated;
 } DeeplakeBm25Corpus;
 
 DeeplakeBm25Corpus *deeplake_bm25_corpus(Relation index, const char *query, int query_size);

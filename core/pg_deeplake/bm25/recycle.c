@@ -54,22 +54,6 @@ add_segment(Relation index, const DeeplakeBm25Retired *retired, Blocks *blocks)
     add_block(blocks, retired->root);
 }
 
-static void
-add_chain(Relation index, const DeeplakeBm25Retired *retired, Blocks *blocks)
-{
-    BlockNumber block = retired->root;
-
-    for (uint32 number = 0; block != InvalidBlockNumber; number++) {
-        Buffer buffer = deeplake_bm25_page_get(index, block, DEEPLAKE_BM25_PAGE_PENDING,
-            retired->first, number, BUFFER_LOCK_SHARE);
-
-        add_block(blocks, block);
-        block = deeplake_bm25_page_head(BufferGetPage(buffer))->next;
-        UnlockReleaseBuffer(buffer);
-        CHECK_FOR_INTERRUPTS();
-    }
-}
-
 static bool
 is_past(const DeeplakeBm25Retired *retired)
 {
@@ -99,6 +83,15 @@ forget(Relation index, const DeeplakeBm25Retired *forgotten, uint32 n_forgotten)
 }
 
 void
+deeplake_bm25_free(Relation index, const BlockNumber *blocks, Size n_blocks)
+{
+    for (Size i = 0; i < n_blocks; i++)
+        RecordFreeIndexPage(index, blocks[i]);
+    if (n_blocks > 0)
+        IndexFreeSpaceMapVacuum(index);
+}
+
+void
 deeplake_bm25_recycle(Relation index)
 {
     DeeplakeBm25Meta *meta = palloc(sizeof(*meta));
@@ -112,21 +105,14 @@ deeplake_bm25_recycle(Relation index)
 
         if (!is_past(retired))
             continue;
-        if (retired->root != InvalidBlockNumber) {
-            if (retired->is_chain)
-                add_chain(index, retired, &blocks);
-            else
-                add_segment(index, retired, &blocks);
-        }
+        if (retired->root != InvalidBlockNumber)
+            add_segment(index, retired, &blocks);
         meta->retired[n++] = *retired;
     }
 
     if (n > 0)
         forget(index, meta->retired, n);
-    for (Size i = 0; i < blocks.n_blocks; i++)
-        RecordFreeIndexPage(index, blocks.blocks[i]);
-    if (blocks.n_blocks > 0)
-        IndexFreeSpaceMapVacuum(index);
+    deeplake_bm25_free(index, blocks.blocks, blocks.n_blocks);
     pfree(blocks.blocks);
     pfree(meta);
 }

@@ -9,12 +9,10 @@
 /* Where a caller cannot know how many it wants. */
 #define WANTED_FIRST 256
 
-/* The rows whose text is NULL: of the segments, then of the chains. */
+/* The rows whose text is NULL: of the segments, then those that are pending. */
 typedef struct {
     uint32 segment, at;
-    DeeplakeBm25Pin pin;
-    DeeplakeBm25Walk *walk;
-    int n_chains; /* begun */
+    Size n_pending; /* given */
 } Nulls;
 
 struct DeeplakeBm25Scan {
@@ -196,12 +194,13 @@ next_null_of_segments(DeeplakeBm25Scan *scan, ItemPointer ret_tid)
 
         while (nulls->at < reader->segment.n_nulls) {
             uint32 at = nulls->at++;
+            DeeplakeBm25Pin pin = {0};
 
-            deeplake_bm25_reader_copy(reader, &nulls->pin, DEEPLAKE_BM25_NULLS,
+            deeplake_bm25_reader_copy(reader, &pin, DEEPLAKE_BM25_NULLS,
                 at / DEEPLAKE_BM25_TIDS_PER_PAGE,
                 at % DEEPLAKE_BM25_TIDS_PER_PAGE * sizeof(*ret_tid), sizeof(*ret_tid), ret_tid);
             /* The next call may be long after this one. */
-            deeplake_bm25_pin_release(&nulls->pin);
+            deeplake_bm25_pin_release(&pin);
             if (ItemPointerIsValid(ret_tid))
                 return true;
         }
@@ -213,29 +212,12 @@ next_null_of_segments(DeeplakeBm25Scan *scan, ItemPointer ret_tid)
 bool
 deeplake_bm25_scan_next_null(DeeplakeBm25Scan *scan, ItemPointer ret_tid)
 {
-    Nulls *nulls = &scan->nulls;
-    const DeeplakeBm25Meta *meta = &scan->corpus->meta;
-
     if (next_null_of_segments(scan, ret_tid))
         return true;
-    if (!nulls->walk)
-        nulls->walk = MemoryContextAllocZero(scan->context, sizeof(*nulls->walk));
-    for (;;) {
-        const DeeplakeBm25Record *record = deeplake_bm25_walk_next(nulls->walk);
-
-        if (record) {
-            if ((record->flags & (DEEPLAKE_BM25_RECORD_NULL | DEEPLAKE_BM25_RECORD_DEAD)) !=
-                DEEPLAKE_BM25_RECORD_NULL)
-                continue;
-            *ret_tid = record->tid;
-            return true;
-        }
-        if (nulls->n_chains == 2)
-            return false;
-        deeplake_bm25_walk_start(nulls->walk, scan->corpus->index,
-            nulls->n_chains == 0 ? &meta->sealed : &meta->pending);
-        nulls->n_chains++;
-    }
+    if (scan->nulls.n_pending == scan->corpus->n_nulls)
+        return false;
+    *ret_tid = scan->corpus->nulls[scan->nulls.n_pending++];
+    return true;
 }
 
 void

@@ -11,6 +11,10 @@
 #include <miscadmin.h>
 #include <port/pg_bitutils.h>
 
+#if PG_VERSION_NUM >= 180000
+#define vacuum_delay_point() vacuum_delay_point(false)
+#endif
+
 typedef struct {
     Relation index;
     IndexBulkDeleteCallback callback;
