@@ -117,7 +117,7 @@ class Postgres:
     def __exit__(self, *unused):
         self.destroy()
 
-    def _make_folders(self):
+    def _make_cluster(self):
         _make_folder(self.socket_dir)
         shared = None if self.programs != bin_dir() else made_once("cluster", _initdb)
         if shared:
@@ -128,7 +128,7 @@ class Postgres:
     def start(self, timeout=60):
         """Returns once it takes connections."""
         if not os.path.exists(os.path.join(self.data, "PG_VERSION")):
-            self._make_folders()
+            self._make_cluster()
         arguments = [os.path.join(self.programs, "postgres"), "-D", self.data]
         for name, value in self.settings.items():
             text = str(value)
@@ -214,7 +214,8 @@ class Postgres:
         caller destroys it."""
         made = Postgres(settings=self.settings, programs=self.programs)
         made.settings["unix_socket_directories"] = f"'{made.socket_dir}'"
-        made._make_folders()
+        _make_folder(made.socket_dir)
+        _make_folder(made.data)
         subprocess.run(
             [os.path.join(self.programs, "pg_basebackup"), "--write-recovery-conf",
              "--checkpoint=fast", "--no-sync", "--wal-method=stream", "-D", made.data,
