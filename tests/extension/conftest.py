@@ -30,6 +30,7 @@ _numbers = itertools.count(1)
 
 def pytest_configure(config):
     config.addinivalue_line("markers", "slow: minutes; scripts/test --slow runs it")
+    config.addinivalue_line("markers", "alone: measures; nothing else may run meanwhile")
 
 
 def pytest_collection_modifyitems(items):
