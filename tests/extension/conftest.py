@@ -10,7 +10,7 @@ import pytest
 
 sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 
-from support import relocated  # noqa: E402
+from support import relocated, shared  # noqa: E402
 from support.database import Database  # noqa: E402
 from support.postgres import Postgres  # noqa: E402
 
@@ -31,6 +31,12 @@ _numbers = itertools.count(1)
 def pytest_configure(config):
     config.addinivalue_line("markers", "slow: minutes; scripts/test --slow runs it")
     config.addinivalue_line("markers", "alone: measures; nothing else may run meanwhile")
+    shared.begin()
+
+
+def pytest_unconfigure(config):
+    if not hasattr(config, "workerinput"):
+        shared.end()
 
 
 def pytest_collection_modifyitems(items):

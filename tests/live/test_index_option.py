@@ -102,6 +102,7 @@ def test_one_that_cannot_be_leaves_no_row(mount, table, zone):
 @pytest.mark.parametrize("is_there", [True, False])
 def test_wrong_ones_are_refused_when_written(mount, table, zone, index, words, code, is_there):
     """Ingest, Indexes of a drop zone: EINVAL, EOPNOTSUPP."""
+    mount.sql("DROP EXTENSION IF EXISTS pg_deeplake")
     assert mount.sql("SELECT 1 FROM pg_am WHERE amname = 'deeplake_index'") == []
     if is_there:
         files.write(os.path.join(zone, "a.txt"), "some text")

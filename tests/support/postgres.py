@@ -79,10 +79,10 @@ def _make_folder(path):
         shutil.chown(path, SUPERUSER, SUPERUSER)
 
 
-def _initdb(data, programs=None):
+def _initdb(data, programs):
     _make_folder(data)
     subprocess.run(
-        [os.path.join(programs or bin_dir(), "initdb"), "--no-sync", "--auth=trust", "--encoding=UTF8",
+        [os.path.join(programs, "initdb"), "--no-sync", "--auth=trust", "--encoding=UTF8",
          "--locale=C.UTF-8", "--username=" + SUPERUSER, "-D", data],
         check=True, stdout=subprocess.DEVNULL, cwd="/", timeout=120, **_drop_root())
 
@@ -119,7 +119,9 @@ class Postgres:
 
     def _make_cluster(self):
         _make_folder(self.socket_dir)
-        shared = None if self.programs != bin_dir() else made_once("cluster", _initdb)
+        # All relocated programs of a run are the same, wherever each worker has its own.
+        name = "cluster" if self.programs == bin_dir() else "cluster-relocated"
+        shared = made_once(name, lambda path: _initdb(path, self.programs))
         if shared:
             subprocess.run(["cp", "-a", shared, self.data], check=True)
         else:
