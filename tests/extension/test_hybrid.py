@@ -7,7 +7,8 @@ import re
 
 import numpy
 import pytest
-from support.database import literal
+from support.database import literal, nodes
+from support.ranking import SLOW, ranked, topk_nodes
 
 WORDS = ("lake deep file row table query index page mount ingest vector text score rank merge "
          "scan heap wal lock snapshot").split()
@@ -182,6 +183,59 @@ def test_a_value_is_the_same_in_every_query(docs):
             assert rows and all(expected[number] == value for number, value in rows), statement
 
 
+@pytest.mark.parametrize("with_index", [True, False])
+def test_topk_gives_what_a_scan_and_a_sort_give(docs, with_index):
+    if with_index:
+        add_index(docs)
+    docs.sql("SET enable_sort = off")
+    score = f"(e, body)::deeplake_hybrid_record <#> {RIGHT} AS score"
+    for fusion in ["softmax", "minmax", "rrf"]:
+        docs.sql(f"SET deeplake.hybrid_fusion = {fusion}")
+        for statement in [
+                f"SELECT id, {score} FROM docs ORDER BY score DESC LIMIT 5",
+                f"SELECT id, body, e, {score} FROM docs ORDER BY score DESC LIMIT 150",
+                f"SELECT id, {score} FROM docs ORDER BY score DESC LIMIT 10 OFFSET 90",
+                f"SELECT id, {score} FROM docs ORDER BY score DESC NULLS LAST LIMIT 2000",
+                f"SELECT id, {score} FROM docs WHERE id % 50 = 7 ORDER BY score DESC LIMIT 9",
+                f"SELECT d.id, d.e, {score} FROM docs d JOIN generate_series(1, 900) g"
+                " ON d.id = g ORDER BY score DESC LIMIT 20",
+                f"WITH x AS (SELECT id, {score} FROM docs) SELECT * FROM x"
+                " ORDER BY score DESC LIMIT 10"]:
+            assert ranked(docs, statement)
+
+
+@pytest.mark.parametrize("weights", ["1, -1", "-1, -1", "-0.5, 2", "0, 0"])
+def test_a_negative_weight_sorts_everything(docs, weights):
+    docs.sql("SET enable_sort = off")
+    ranked(docs, f"SELECT id, (e, body) <#> deeplake_hybrid_record('{literal(QUERY)}'::float4[],"
+                 f" 'heap', {weights}) AS score FROM docs ORDER BY score DESC LIMIT 300")
+
+
+def test_explain_tells_of_the_candidates(docs):
+    plan = docs.explain_json(f"SELECT id FROM docs ORDER BY (e, body) <#> {RIGHT} DESC LIMIT 120",
+                             analyze=True)
+    node, = topk_nodes(plan)
+    assert node["Candidates per Side"] == 120
+    assert node["Limit Hint"] == 120
+    assert node["Order By"].startswith("((e, body) <#> ")
+    assert 0 < node["Rows before Sorting"] <= 120
+
+
+def test_a_second_key_and_a_null_query(docs):
+    statement = (f"SELECT id, (e, body) <#> {RIGHT} AS score FROM docs ORDER BY score DESC, id"
+                 " LIMIT 130")
+    assert "Incremental Sort" in [node["Node Type"]
+                                  for node in nodes(docs.explain_json(statement))]
+    found = docs.sql(statement)
+    docs.sql(SLOW)
+    assert docs.sql(statement) == found
+    docs.sql("RESET enable_indexscan; SET plan_cache_mode = force_generic_plan")
+    docs.sql("PREPARE p(text) AS SELECT id, (e, body) <#> deeplake_hybrid_record("
+             f"'{literal(QUERY)}'::float4[], $1) AS score FROM docs ORDER BY score DESC LIMIT 7")
+    assert [score for _, score in docs.sql("EXECUTE p(NULL)")] == [None] * 7
+    assert None not in [score for _, score in docs.sql("EXECUTE p('heap')")]
+
+
 @pytest.mark.parametrize("mode", ["force_custom_plan", "force_generic_plan"])
 def test_parameters_give_the_same_in_every_plan(docs, mode):
     """A LIMIT that is a parameter does not change a value."""
@@ -266,6 +320,7 @@ def test_another_query_per_row_of_a_join(docs):
     docs.sql("CREATE TABLE asked (number int, v float4[], words text)")
     docs.sql("INSERT INTO asked VALUES (1, %s, 'heap'), (2, %s, 'wal lock')",
              (QUERY, list(reversed(QUERY))))
+    docs.sql("SET enable_sort = off")
     found = docs.sql("SELECT number, best.* FROM asked, LATERAL (SELECT id, (e, body) <#>"
                      " deeplake_hybrid_record(v, words) AS score FROM docs ORDER BY score DESC"
                      " LIMIT 5) best ORDER BY number, score DESC")

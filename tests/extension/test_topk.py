@@ -2,19 +2,17 @@
 """ORDER BY text <#> query DESC by "Deeplake TopK": the rows, their scores and their order are
 those of a scan and a sort, in whatever form the query is written."""
 
-import itertools
 import random
 import threading
 
 import psycopg2
 import pytest
 from support.database import nodes
+from support.ranking import SLOW, ranked, same_ranking, topk_nodes
 
 WORDS = ("lake deep file row table query index page mount ingest vector text score rank merge "
          "scan heap wal lock snapshot token term segment posting block buffer cache sort join "
          "plan").split()
-SLOW = "SET enable_indexscan = off"
-FAST = "RESET enable_indexscan"
 
 
 def documents(n_rows, seed=1):
@@ -48,40 +46,6 @@ def fill(db, name="docs", n_rows=3000, seed=1):
 def docs(db):
     fill(db)
     return db
-
-
-def topk_nodes(plan):
-    return [node for node in nodes(plan)
-            if node.get("Custom Plan Provider") == "Deeplake TopK"]
-
-
-def same_ranking(found, expected, cut_before=False):
-    """Rows end with the score; equal scores may come in any order, and LIMIT may cut them, as
-    OFFSET may those before (cut_before)."""
-    assert [row[-1] for row in found] == [row[-1] for row in expected]
-    groups = [list(rows) for _, rows in itertools.groupby(expected, lambda row: row[-1])]
-    at = 0
-    for rows in groups:
-        here = found[at:at + len(rows)]
-        at += len(rows)
-        if at < len(expected) and not (cut_before and at == len(rows)):
-            assert sorted(here, key=repr) == sorted(rows, key=repr)
-    assert len({tuple(row) for row in found}) == len({tuple(row) for row in expected})
-
-
-def ranked(db, statement, parameters=None, connection=None, n_nodes=1):
-    """By the index; asserts that the plan says so and that a scan and a sort agree."""
-    plan = db.explain_json(statement, parameters, connection)
-    assert len(topk_nodes(plan)) == n_nodes, plan
-    found = db.sql(statement, parameters, connection)
-    db.sql(SLOW, connection=connection)
-    db.sql("DISCARD PLANS", connection=connection)
-    assert topk_nodes(db.explain_json(statement, parameters, connection)) == []
-    expected = db.sql(statement, parameters, connection)
-    db.sql(FAST, connection=connection)
-    db.sql("DISCARD PLANS", connection=connection)
-    same_ranking(found, expected, "OFFSET" in statement)
-    return found
 
 
 def test_the_best_come_first(docs):

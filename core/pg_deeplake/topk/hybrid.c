@@ -15,7 +15,9 @@
 #include <catalog/pg_class.h>
 #include <catalog/pg_inherits.h>
 #include <executor/tuptable.h>
+#include <math.h>
 #include <miscadmin.h>
+#include <utils/float.h>
 #include <utils/lsyscache.h>
 #include <utils/memutils.h>
 #include <utils/rel.h>
@@ -41,13 +43,24 @@ typedef struct {
     float4 barrier;
 } Best;
 
+/* A candidate, while only its scores are known. */
+typedef struct {
+    ItemPointerData tid;
+    bool has_vector, has_text;
+    float4 vector, text;
+} Scored;
+
 struct DeeplakeHybrid {
+    HeapTupleHeader query;
     float8 vector_weight, text_weight;
     bool has_vector, has_text;
     DeeplakeVector vector;
     DeeplakeScores *scores; /* by an index, or … */
     DeeplakeCorpus *corpus; /* … counted */
     DeeplakeFusionSide of_vector, of_text;
+    DeeplakeHybridCandidate *candidates; /* best first */
+    int64 n_candidates;
+    float4 bound;
 };
 
 /* What is there while the candidates are found. */
@@ -243,36 +256,117 @@ compare_places(const void *left, const void *right)
     return ItemPointerCompare((ItemPointer)&a->tid, (ItemPointer)&b->tid);
 }
 
-/* Both scores of every candidate, each of which is in hits once or twice. */
+static float8
+value_of(const DeeplakeHybrid *hybrid, const Scored *row)
+{
+    float8 value = 0;
+
+    if (row->has_vector)
+        value += hybrid->vector_weight * deeplake_fusion_value(&hybrid->of_vector, row->vector);
+    if (row->has_text)
+        value += hybrid->text_weight * deeplake_fusion_value(&hybrid->of_text, row->text);
+    return value;
+}
+
 static void
-complete(Search *search, Hit *hits, int64 n_hits)
+score_row(Search *search, const Hit *hit, Scored *ret_row)
 {
     DeeplakeHybrid *hybrid = search->hybrid;
-    float4 *vectors = palloc_extended(sizeof(float4) * (Size)(n_hits + 1), MCXT_ALLOC_HUGE);
-    float4 *texts = palloc_extended(sizeof(float4) * (Size)(n_hits + 1), MCXT_ALLOC_HUGE);
-    int64 n_vectors = 0, n_texts = 0;
+    const HybridTable *table = &search->tables[hit->table];
+    TupleTableSlot *row = table_slot_create(table->relation, NULL);
+    ItemPointerData tid = hit->tid;
+    bool absent;
+
+    if (!table_tuple_fetch_row_version(table->relation, &tid, search->snapshot, row))
+        elog(ERROR, "a row that was just visible is not");
+    *ret_row = (Scored){.tid = hit->tid};
+    Datum value = slot_getattr(row, table->vector_column, &absent);
+    ret_row->has_vector = !absent && hybrid->has_vector;
+    if (ret_row->has_vector)
+        ret_row->vector = vector_score(hybrid, value);
+    value = slot_getattr(row, table->text_column, &absent);
+    ret_row->has_text = !absent && hybrid->has_text;
+    if (ret_row->has_text)
+        ret_row->text = text_score(hybrid, RelationGetRelid(table->relation), value);
+    ExecDropSingleTupleTableSlot(row);
+}
+
+/* Both scores of every candidate, each of which is in hits once or twice. */
+static Scored *
+score_candidates(Search *search, const Hit *hits, int64 n_hits, int64 *ret_n_rows)
+{
+    Scored *rows = palloc_extended(sizeof(Scored) * (Size)(n_hits + 1), MCXT_ALLOC_HUGE);
+    int64 n_rows = 0;
 
     for (int64 i = 0; i < n_hits; i++) {
-        const HybridTable *table = &search->tables[hits[i].table];
-        bool absent;
-
         CHECK_FOR_INTERRUPTS();
-        if (i > 0 && compare_places(&hits[i - 1], &hits[i]) == 0)
-            continue;
-        TupleTableSlot *row = table_slot_create(table->relation, NULL);
-        if (!table_tuple_fetch_row_version(
-                table->relation, &hits[i].tid, search->snapshot, row))
-            elog(ERROR, "a row that was just visible is not");
-        Datum value = slot_getattr(row, table->vector_column, &absent);
-        if (!absent && hybrid->has_vector)
-            vectors[n_vectors++] = vector_score(hybrid, value);
-        value = slot_getattr(row, table->text_column, &absent);
-        if (!absent && hybrid->has_text)
-            texts[n_texts++] = text_score(hybrid, RelationGetRelid(table->relation), value);
-        ExecDropSingleTupleTableSlot(row);
+        if (i == 0 || compare_places(&hits[i - 1], &hits[i]) != 0)
+            score_row(search, &hits[i], &rows[n_rows++]);
+    }
+    *ret_n_rows = n_rows;
+    return rows;
+}
+
+/* What the candidates measure, by their scores. */
+static void
+measure(DeeplakeHybrid *hybrid, const Scored *rows, int64 n_rows)
+{
+    Size size = sizeof(float4) * (Size)(n_rows + 1);
+    float4 *vectors = palloc_extended(size, MCXT_ALLOC_HUGE);
+    float4 *texts = palloc_extended(size, MCXT_ALLOC_HUGE);
+    int64 n_vectors = 0, n_texts = 0;
+
+    for (int64 i = 0; i < n_rows; i++) {
+        if (rows[i].has_vector)
+            vectors[n_vectors++] = rows[i].vector;
+        if (rows[i].has_text)
+            texts[n_texts++] = rows[i].text;
     }
     deeplake_fusion_side(&hybrid->of_vector, deeplake_hybrid_fusion, false, vectors, n_vectors);
     deeplake_fusion_side(&hybrid->of_text, deeplake_hybrid_fusion, true, texts, n_texts);
+}
+
+static int
+compare_values(const void *left, const void *right)
+{
+    const DeeplakeHybridCandidate *a = left;
+    const DeeplakeHybridCandidate *b = right;
+
+    if (a->value != b->value)
+        return a->value < b->value ? 1 : -1;
+    return ItemPointerCompare((ItemPointer)&a->tid, (ItemPointer)&b->tid);
+}
+
+/* A row that is no candidate scores no more on either side than the last of a list that is
+ * full; where a list is not, it has no vector, or no word. Values grow with scores, but not
+ * with a negative weight. */
+static float4
+bound_of(const DeeplakeHybrid *hybrid, const Best *vectors, const Best *texts)
+{
+    Scored best = {
+        .has_vector = hybrid->has_vector && vectors->is_full,
+        .has_text = hybrid->has_text,
+        .vector = vectors->barrier,
+        .text = texts->is_full ? texts->barrier : 0,
+    };
+
+    if (hybrid->vector_weight < 0 || hybrid->text_weight < 0)
+        return get_float4_infinity();
+    return (float4)value_of(hybrid, &best);
+}
+
+static void
+keep_candidates(DeeplakeHybrid *hybrid, const Scored *rows, int64 n_rows)
+{
+    hybrid->n_candidates = n_rows;
+    hybrid->candidates =
+        palloc_extended(sizeof(DeeplakeHybridCandidate) * (Size)(n_rows + 1), MCXT_ALLOC_HUGE);
+    for (int64 i = 0; i < n_rows; i++)
+        hybrid->candidates[i] =
+            (DeeplakeHybridCandidate){rows[i].tid, (float4)value_of(hybrid, &rows[i])};
+    if (n_rows > 1)
+        qsort(hybrid->candidates, (size_t)n_rows, sizeof(DeeplakeHybridCandidate),
+            compare_values);
 }
 
 static void
@@ -300,7 +394,11 @@ find_candidates(Search *search, int64 n_wanted)
     int64 n_all = vectors.n_hits + texts.n_hits;
     if (n_all > 1)
         qsort(all, (size_t)n_all, sizeof(Hit), compare_places);
-    complete(search, all, n_all);
+    int64 n_rows;
+    Scored *rows = score_candidates(search, all, n_all, &n_rows);
+    measure(hybrid, rows, n_rows);
+    keep_candidates(hybrid, rows, n_rows);
+    hybrid->bound = bound_of(hybrid, &vectors, &texts);
 }
 
 /* --- the tables --- */
@@ -358,8 +456,19 @@ read_query(Search *search, const DeeplakeHybridSource *source, const DeeplakeRec
         hybrid->corpus = deeplake_corpus_new(search->query, search->query_size);
 }
 
+static void
+check_weights(const DeeplakeRecord *query)
+{
+    if (!query->weight_is_null && isfinite(query->embedding_weight) &&
+        isfinite(query->text_weight))
+        return;
+    ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+                       errmsg("a weight of a hybrid search must be a finite number"),
+                       errhint("deeplake_hybrid_record(vector, text, 0.5, 0.5)")));
+}
+
 DeeplakeHybrid *
-deeplake_hybrid_new(const DeeplakeHybridSource *source, const DeeplakeRecord *query)
+deeplake_hybrid_prepare(const DeeplakeHybridSource *source, HeapTupleHeader query)
 {
     DeeplakeHybrid *hybrid = palloc0(sizeof(*hybrid));
     Search search = {
@@ -368,8 +477,13 @@ deeplake_hybrid_new(const DeeplakeHybridSource *source, const DeeplakeRecord *qu
         .per_row = AllocSetContextCreate(
             CurrentMemoryContext, "deeplake hybrid row", ALLOCSET_DEFAULT_SIZES),
     };
+    DeeplakeRecord record;
 
-    read_query(&search, source, query);
+    hybrid->query = palloc(VARSIZE_ANY(query));
+    memcpy(hybrid->query, query, VARSIZE_ANY(query));
+    deeplake_record_read(hybrid->query, &record);
+    check_weights(&record);
+    read_query(&search, source, &record);
     open_tables(&search, source);
     find_candidates(&search, source->n_wanted);
     for (int i = 0; i < search.n_tables; i++)
@@ -378,17 +492,35 @@ deeplake_hybrid_new(const DeeplakeHybridSource *source, const DeeplakeRecord *qu
     return hybrid;
 }
 
+bool
+deeplake_hybrid_is_of(const DeeplakeHybrid *hybrid, HeapTupleHeader query)
+{
+    Size size = VARSIZE_ANY(query);
+
+    return VARSIZE_ANY(hybrid->query) == size && memcmp(hybrid->query, query, size) == 0;
+}
+
+const DeeplakeHybridCandidate *
+deeplake_hybrid_candidates(
+    const DeeplakeHybrid *hybrid, int64 *ret_n_candidates, float4 *ret_bound)
+{
+    *ret_n_candidates = hybrid->n_candidates;
+    *ret_bound = hybrid->bound;
+    return hybrid->candidates;
+}
+
 float4
 deeplake_hybrid_value(
     DeeplakeHybrid *hybrid, Oid table, NullableDatum vector, NullableDatum text)
 {
-    float8 value = 0;
+    Scored row = {
+        .has_vector = !vector.isnull && hybrid->has_vector,
+        .has_text = !text.isnull && hybrid->has_text,
+    };
 
-    if (!vector.isnull && hybrid->has_vector)
-        value += hybrid->vector_weight *
-                 deeplake_fusion_value(&hybrid->of_vector, vector_score(hybrid, vector.value));
-    if (!text.isnull && hybrid->has_text)
-        value += hybrid->text_weight *
-                 deeplake_fusion_value(&hybrid->of_text, text_score(hybrid, table, text.value));
-    return (float4)value;
+    if (row.has_vector)
+        row.vector = vector_score(hybrid, vector.value);
+    if (row.has_text)
+        row.text = text_score(hybrid, table, text.value);
+    return (float4)value_of(hybrid, &row);
 }

@@ -20,6 +20,8 @@
 #include "core/pg_deeplake/record.h"
 
 #include <access/attnum.h>
+#include <nodes/primnodes.h>
+#include <storage/itemptr.h>
 
 typedef struct {
     Oid table; /* as the query names it: it may have children */
@@ -29,10 +31,37 @@ typedef struct {
 
 typedef struct DeeplakeHybrid DeeplakeHybrid;
 
-/* Reads the table. In the current memory context; keeps query's parts, which must stay. */
+/* Reads the table. In the current memory context, with a copy of query, a
+ * deeplake_hybrid_record_weighted. Raises an ERROR where a weight is no finite number. */
 DeeplakeHybrid *
-deeplake_hybrid_new(const DeeplakeHybridSource *source, const DeeplakeRecord *query);
+deeplake_hybrid_prepare(const DeeplakeHybridSource *source, HeapTupleHeader query);
+/* Whether it is of this query: the same to the last bit. */
+bool deeplake_hybrid_is_of(const DeeplakeHybrid *hybrid, HeapTupleHeader query);
 
 /* The value of a row of `table` (the source's, or a child): NULL values have a flag. */
 float4 deeplake_hybrid_value(
     DeeplakeHybrid *hybrid, Oid table, NullableDatum vector, NullableDatum text);
+
+typedef struct {
+    ItemPointerData tid;
+    float4 value;
+} DeeplakeHybridCandidate;
+
+/* Of a table without children: best first. No other row has a value above *ret_bound. */
+const DeeplakeHybridCandidate *deeplake_hybrid_candidates(
+    const DeeplakeHybrid *hybrid, int64 *ret_n_candidates, float4 *ret_bound);
+
+/* Whether a call of a function is a hybrid search on columns of a table. */
+bool deeplake_is_hybrid_call(Node *expression);
+/* Its arguments. */
+enum {
+    DEEPLAKE_HYBRID_VECTOR,
+    DEEPLAKE_HYBRID_TEXT,
+    DEEPLAKE_HYBRID_QUERY,
+    DEEPLAKE_HYBRID_TABLE,
+    DEEPLAKE_HYBRID_ROW_TABLE,
+    DEEPLAKE_HYBRID_VECTOR_COLUMN,
+    DEEPLAKE_HYBRID_TEXT_COLUMN,
+    DEEPLAKE_HYBRID_N_WANTED,
+    DEEPLAKE_HYBRID_N_ARGUMENTS,
+};

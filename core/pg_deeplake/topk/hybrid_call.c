@@ -5,8 +5,8 @@
 #include "core/pg_deeplake/topk/hybrid.h"
 #include "core/pg_deeplake/topk/source.h"
 
+#include <access/transam.h>
 #include <catalog/pg_type.h>
-#include <math.h>
 #include <nodes/makefuncs.h>
 #include <nodes/supportnodes.h>
 #include <optimizer/optimizer.h>
@@ -19,22 +19,9 @@ PG_FUNCTION_INFO_V1(deeplake_hybrid_search);
 PG_FUNCTION_INFO_V1(deeplake_hybrid_search_in);
 PG_FUNCTION_INFO_V1(deeplake_hybrid_search_support);
 
-/* Of deeplake_hybrid_search_in. */
-enum {
-    ARGUMENT_VECTOR,
-    ARGUMENT_TEXT,
-    ARGUMENT_QUERY,
-    ARGUMENT_TABLE,
-    ARGUMENT_ROW_TABLE,
-    ARGUMENT_VECTOR_COLUMN,
-    ARGUMENT_TEXT_COLUMN,
-    ARGUMENT_N_WANTED,
-};
-
 /* The query that this call is prepared for, from one row to the next. */
 typedef struct {
     MemoryContext context;
-    HeapTupleHeader query;
     DeeplakeHybrid *hybrid;
 } HybridCall;
 
@@ -56,27 +43,17 @@ static void
 prepare(FunctionCallInfo fcinfo, HybridCall *call, HeapTupleHeader query)
 {
     DeeplakeHybridSource source = {
-        .table = PG_GETARG_OID(ARGUMENT_TABLE),
-        .vector_column = PG_GETARG_INT16(ARGUMENT_VECTOR_COLUMN),
-        .text_column = PG_GETARG_INT16(ARGUMENT_TEXT_COLUMN),
-        .n_wanted = PG_GETARG_INT32(ARGUMENT_N_WANTED),
+        .table = PG_GETARG_OID(DEEPLAKE_HYBRID_TABLE),
+        .vector_column = PG_GETARG_INT16(DEEPLAKE_HYBRID_VECTOR_COLUMN),
+        .text_column = PG_GETARG_INT16(DEEPLAKE_HYBRID_TEXT_COLUMN),
+        .n_wanted = PG_GETARG_INT32(DEEPLAKE_HYBRID_N_WANTED),
     };
-    DeeplakeRecord record;
 
     deeplake_source_check_call(fcinfo);
-    call->query = NULL;
+    call->hybrid = NULL;
     MemoryContextReset(call->context);
     MemoryContext old = MemoryContextSwitchTo(call->context);
-    HeapTupleHeader kept = palloc(VARSIZE_ANY(query));
-    memcpy(kept, query, VARSIZE_ANY(query));
-    deeplake_record_read(kept, &record);
-    if (record.weight_is_null || !isfinite(record.embedding_weight) ||
-        !isfinite(record.text_weight))
-        ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-                           errmsg("a weight of a hybrid search must be a finite number"),
-                           errhint("deeplake_hybrid_record(vector, text, 0.5, 0.5)")));
-    call->hybrid = deeplake_hybrid_new(&source, &record);
-    call->query = kept;
+    call->hybrid = deeplake_hybrid_prepare(&source, query);
     MemoryContextSwitchTo(old);
 }
 
@@ -86,9 +63,9 @@ deeplake_hybrid_search_in(PG_FUNCTION_ARGS)
 {
     HybridCall *call = fcinfo->flinfo->fn_extra;
 
-    if (PG_ARGISNULL(ARGUMENT_QUERY))
+    if (PG_ARGISNULL(DEEPLAKE_HYBRID_QUERY))
         PG_RETURN_NULL();
-    if (PG_ARGISNULL(ARGUMENT_ROW_TABLE)) /* an outer join's empty row */
+    if (PG_ARGISNULL(DEEPLAKE_HYBRID_ROW_TABLE)) /* an outer join's empty row */
         PG_RETURN_FLOAT4(0);
     if (!call) {
         call = MemoryContextAllocZero(fcinfo->flinfo->fn_mcxt, sizeof(*call));
@@ -96,13 +73,13 @@ deeplake_hybrid_search_in(PG_FUNCTION_ARGS)
             fcinfo->flinfo->fn_mcxt, "deeplake hybrid query", ALLOCSET_DEFAULT_SIZES);
         fcinfo->flinfo->fn_extra = call;
     }
-    HeapTupleHeader query = PG_GETARG_HEAPTUPLEHEADER(ARGUMENT_QUERY);
-    if (!call->query || VARSIZE_ANY(call->query) != VARSIZE_ANY(query) ||
-        memcmp(call->query, query, VARSIZE_ANY(query)) != 0)
+    HeapTupleHeader query = PG_GETARG_HEAPTUPLEHEADER(DEEPLAKE_HYBRID_QUERY);
+    if (!call->hybrid || !deeplake_hybrid_is_of(call->hybrid, query))
         prepare(fcinfo, call, query);
 
-    PG_RETURN_FLOAT4(deeplake_hybrid_value(call->hybrid, PG_GETARG_OID(ARGUMENT_ROW_TABLE),
-        fcinfo->args[ARGUMENT_VECTOR], fcinfo->args[ARGUMENT_TEXT]));
+    PG_RETURN_FLOAT4(
+        deeplake_hybrid_value(call->hybrid, PG_GETARG_OID(DEEPLAKE_HYBRID_ROW_TABLE),
+            fcinfo->args[DEEPLAKE_HYBRID_VECTOR], fcinfo->args[DEEPLAKE_HYBRID_TEXT]));
 }
 
 /* --- the planner's part --- */
@@ -184,4 +161,19 @@ deeplake_hybrid_search_support(PG_FUNCTION_ARGS)
         arguments, constant(INT4OID, sizeof(int32), Int32GetDatum(n_wanted(simplify->root))));
     PG_RETURN_POINTER(
         deeplake_source_call(simplify->fcall->funcid, "deeplake_hybrid_search_in", arguments));
+}
+
+bool
+deeplake_is_hybrid_call(Node *expression)
+{
+    FmgrInfo function;
+
+    if (!IsA(expression, FuncExpr))
+        return false;
+    FuncExpr *call = (FuncExpr *)expression;
+    if (call->funcid < FirstNormalObjectId || call->funcformat != COERCE_SQL_SYNTAX ||
+        list_length(call->args) != DEEPLAKE_HYBRID_N_ARGUMENTS)
+        return false;
+    fmgr_info(call->funcid, &function);
+    return function.fn_addr == deeplake_hybrid_search_in;
 }
