@@ -342,6 +342,24 @@ def test_a_score_through_subqueries_is_by_the_statistics_of_the_column(docs):
                     )[0][0] == direct
 
 
+def test_what_is_no_column_has_no_statistics_and_no_error(docs):
+    for statement in ["SELECT max(body) <#> 'heap' FROM docs",
+                      "SELECT (SELECT lower(d.body) <#> 'heap') FROM docs d WHERE id = 8",
+                      "SELECT (SELECT max(d.body || e.body) <#> 'heap' FROM docs e)"
+                      " FROM docs d WHERE d.id = 8",
+                      "SELECT (SELECT max(d.body) <#> 'heap') FROM docs d",
+                      "SELECT (SELECT body FROM docs e WHERE e.id = d.id) <#> 'heap'"
+                      " FROM docs d WHERE id = 8",
+                      "SELECT (body || kind) <#> 'heap' FROM docs WHERE id = 8",
+                      "SELECT string_agg(body, ' ') <#> 'heap' FROM docs GROUP BY id % 1",
+                      "WITH RECURSIVE x(body) AS (SELECT 'a' UNION ALL SELECT body || 'b' FROM x"
+                      " WHERE length(body) < 3) SELECT max(body <#> 'heap') FROM x",
+                      "SELECT max(body <#> 'heap') FROM (SELECT body FROM docs UNION ALL"
+                      " SELECT 'heap') x WHERE body <> ''",
+                      "SELECT body <#> 'heap' FROM (VALUES ('heap')) x(body)"]:
+        assert docs.value(statement) is not None, statement
+
+
 def test_an_index_that_is_dropped_and_made_again(docs):
     docs.sql("SET plan_cache_mode = force_generic_plan; SET enable_sort = off")
     docs.sql("PREPARE p AS SELECT id, body <#> 'heap' AS score FROM docs"
@@ -438,3 +456,40 @@ def test_a_query_that_is_not_for_us_is_left_alone(docs):
                       "SELECT id FROM docs ORDER BY body <#> id::text DESC LIMIT 3"]:
         assert topk_nodes(docs.explain_json(statement)) == [], statement
         assert len(docs.sql(statement)) == 3
+
+
+def test_parallel_workers_compute_the_same_scores(docs):
+    statement = "SELECT id, body <#> 'heap wal' AS score FROM docs ORDER BY id"
+    expected = docs.sql(statement)
+    docs.sql("SET min_parallel_table_scan_size = 0; SET parallel_setup_cost = 0;"
+             " SET parallel_tuple_cost = 0; SET debug_parallel_query = on"
+             if docs.connection.server_version >= 160000 else
+             "SET min_parallel_table_scan_size = 0; SET parallel_setup_cost = 0;"
+             " SET parallel_tuple_cost = 0; SET force_parallel_mode = on")
+    assert any("Gather" in node["Node Type"] for node in nodes(docs.explain_json(statement)))
+    assert docs.sql(statement) == expected
+
+
+def test_explain_verbose_shows_what_is_called(docs):
+    statement = "SELECT id, body <#> 'heap' AS score FROM docs ORDER BY score DESC LIMIT 3"
+    lines = docs.column("EXPLAIN (VERBOSE) " + statement)
+    assert any("deeplake_bm25_similarity_in(body, 'heap'::text" in line for line in lines)
+    assert any("Order By: (docs.body <#> 'heap'::text) DESC" in line for line in lines)
+    docs.sql("CREATE VIEW v AS SELECT id, body <#> 'heap' AS score FROM docs")
+    assert "body <#> 'heap'::text" in docs.value("SELECT pg_get_viewdef('v'::regclass)")
+
+
+def test_rows_change_while_a_cursor_is_open(docs):
+    """Its snapshot's rows, though others are updated, deleted and vacuumed meanwhile."""
+    statement = "SELECT id, body <#> 'heap' AS score FROM docs ORDER BY score DESC NULLS LAST"
+    docs.sql("SET enable_sort = off; SET enable_seqscan = off")
+    expected = docs.sql(statement)
+    reader = docs.connect(enable_sort="off", enable_seqscan="off")
+    reader.autocommit = False
+    docs.sql("DECLARE c CURSOR FOR " + statement, connection=reader)
+    found = docs.sql("FETCH 100 FROM c", connection=reader)
+    docs.sql("UPDATE docs SET body = 'heap heap heap' WHERE id % 3 = 0")
+    docs.sql("DELETE FROM docs WHERE id % 3 = 1")
+    docs.sql("VACUUM docs")
+    found += docs.sql("FETCH ALL FROM c", connection=reader)
+    same_ranking(found, expected)

@@ -35,7 +35,7 @@ deeplake_topk_argument(DeeplakeTopk *scan, int number, Datum *ret_value)
 {
     bool absent;
 
-    *ret_value = ExecEvalExpr(
+    *ret_value = ExecEvalExprSwitchContext(
         list_nth(scan->arguments, number), scan->scan.ss.ps.ps_ExprContext, &absent);
     return !absent;
 }

@@ -43,20 +43,22 @@ typedef struct {
     int64 n_matches, n_rest;
 } TextTopk;
 
+/* What it needs of memory is gone with the next row. */
 static float4
 score_of(TextTopk *state, Datum document)
 {
-    text *value = DatumGetTextPP(document);
+    ExprContext *context = state->scan.scan.ss.ps.ps_ExprContext;
+    MemoryContext old = MemoryContextSwitchTo(state->scan.context);
     float4 score;
 
-    if (!state->scores) {
-        MemoryContext old = MemoryContextSwitchTo(state->scan.context);
+    if (!state->scores)
         state->scores =
             deeplake_scores_new(state->index_oid, state->query_text, state->query_size);
-        MemoryContextSwitchTo(old);
-    }
+    MemoryContextSwitchTo(context->ecxt_per_tuple_memory);
+    text *value = DatumGetTextPP(document);
     deeplake_scores_of(state->scores, state->index->rd_index->indrelid, VARDATA_ANY(value),
         (int)VARSIZE_ANY_EXHDR(value), &score);
+    MemoryContextSwitchTo(old);
     return score;
 }
 
@@ -93,6 +95,7 @@ next_null(TextTopk *state)
         CHECK_FOR_INTERRUPTS();
         if (!fetch_row(state, &tid))
             continue;
+        ResetExprContext(state->scan.scan.ss.ps.ps_ExprContext);
         TupleTableSlot *made = deeplake_topk_row(&state->scan, state->scan.row, false, 0);
         if (!deeplake_topk_argument(&state->scan, DOCUMENT, &document))
             return made;

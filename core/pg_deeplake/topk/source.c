@@ -122,26 +122,37 @@ row_table(PlannerInfo *root, Var *var, Oid table)
     return (Node *)oid;
 }
 
+static bool
+find_var(Node *node, Var **ret_var)
+{
+    if (!node)
+        return false;
+    if (IsA(node, Var) && ((Var *)node)->varlevelsup == 0) {
+        *ret_var = (Var *)node;
+        return true;
+    }
+    return expression_tree_walker(node, find_var, ret_var);
+}
+
 /* An expression over the columns of one table of the query itself. */
 static bool
 find_expression(PlannerInfo *root, Node *value, DeeplakeSource *ret_source)
 {
     int relation;
-    List *vars = pull_var_clause(
-        value, PVC_RECURSE_AGGREGATES | PVC_RECURSE_WINDOWFUNCS | PVC_RECURSE_PLACEHOLDERS);
+    Var *var = NULL;
 
     if (contain_subplans(value) ||
         !bms_get_singleton_member(pull_varnos(root, value), &relation))
         return false;
     RangeTblEntry *entry = rt_fetch(relation, root->parse->rtable);
-    if (!has_indexes(entry) || vars == NIL)
+    if (!has_indexes(entry) || !find_var(value, &var))
         return false;
 
     ret_source->table = entry->relid;
     ret_source->column = 0;
     ret_source->expression = copyObject(value);
     ChangeVarNodes(ret_source->expression, relation, 1, 0);
-    ret_source->row_table = row_table(root, linitial(vars), entry->relid);
+    ret_source->row_table = row_table(root, var, entry->relid);
     return true;
 }
 
