@@ -372,3 +372,25 @@ def test_a_wrong_vector_is_told_with_both_lengths(searchable):
     ran = searchable.backend.command("query", SCORED, "{1,2}")
     assert ran.code != 0
     assert "3 elements on the left, 2 on the right" in ran.err
+
+
+def test_options_of_a_drop_zone_make_what_search_needs(searchable):
+    """Ingest, Indexes of a drop zone: columns of the schema's types, and an index of each."""
+    zone = searchable.zone("labelled")
+    os.mkdir(zone)
+    files.write(os.path.join(zone, ".ingest.json"), json.dumps({
+        "format": "rows", "schema": {"label": "CLASS_LABEL", "embedding": "EMBEDDING"},
+        "index": ["text", "embedding"]}))
+    rows = [{"text": f"part {number}", "label": number, "embedding": [1, number]}
+            for number in range(5)]
+    files.write(os.path.join(zone, "rows.jsonl"),
+                "".join(json.dumps(row) + "\n" for row in rows))
+    found = columns(searchable, "labelled")
+    assert (found["label"], found["embedding"]) == ("class_label", "real[]")
+    assert [name for name in sorted(os.listdir(searchable.at("labelled", "indexes")))
+            if "." in name] == ["embedding.embedding_index", "text.bm25"]
+    path = searchable.at("labelled", "near.sql")
+    files.write(path, "SELECT label FROM labelled ORDER BY embedding <#> '{1,3}' DESC LIMIT 1")
+    assert json.loads(files.read(path)) == [{"label": 3}]
+    files.write(path, "SELECT label FROM labelled ORDER BY text <#> '2' DESC LIMIT 1")
+    assert json.loads(files.read(path)) == [{"label": 2}]
