@@ -259,3 +259,30 @@ def test_a_standby_reads_while_the_primary_merges(own_server, own_db):
         connection.close()
     finally:
         standby.destroy()
+
+
+def test_a_long_scan_on_a_standby_is_told_to_try_again(own_server, own_db):
+    """The primary does not wait for it, and uses the pages that it still wants anew."""
+    prepare(own_db)
+    standby = own_server.standby()
+    try:
+        standby.start()
+        connection = psycopg2.connect(standby.dsn(own_db.name))
+        cursor = connection.cursor()
+        cursor.execute("""DECLARE c CURSOR FOR
+            SELECT id, t <#> 'alpha' AS score FROM d ORDER BY score DESC""")
+        cursor.execute("FETCH 5 FROM c")
+        assert len(cursor.fetchall()) == 5
+        for _ in range(6):
+            own_db.sql(f"INSERT INTO d SELECT n, {TEXT} FROM generate_series(1, 1500) n")
+            own_db.sql("SELECT deeplake_index_merge('i')")
+        own_server.wait_for_replay(standby)
+        with pytest.raises(psycopg2.errors.SerializationFailure) as failure:
+            cursor.execute("FETCH ALL FROM c")
+        assert "again" in failure.value.diag.message_hint
+        connection.rollback()
+        cursor.execute("SELECT count(*) FROM (SELECT id FROM d ORDER BY t <#> 'alpha' DESC) s")
+        assert cursor.fetchone()[0] == 12000
+        connection.close()
+    finally:
+        standby.destroy()
