@@ -479,6 +479,7 @@ take_for_sync(FsHandle *handle)
     g_autoptr(GMutexLocker) locker = g_mutex_locker_new(&file->lock);
     gboolean must_commit = handle->is_dirty || (handle->is_empty_start && !handle->has_written);
     handle->is_dirty = FALSE;
+    handle->is_empty_start = FALSE;
     return must_commit;
 }
 

@@ -65,7 +65,6 @@ def test_those_of_the_drop_zone_come_first(ingest, mount, table, source):
     (["--format", "rows", "--schema", '{"n"'], ["--schema", "JSON"]),
     (["--schema", "/does/not/exist"], ["--schema", "/does/not/exist"]),
     (["--index", "text=btre"], ["btre"]),
-    (["--index", "text"], ["deeplake_index"]),
     (["--index", "nothing=btree"], ["nothing"]),
     (["--index", "["], ["--index", "JSON"]),
 ])
@@ -75,6 +74,18 @@ def test_a_mistake_is_told_before_anything_is_read(ingest, mount, table, source,
     assert ran.code == 1
     assert all(word in ran.err for word in words), ran.err
     assert not mount.table_exists(table)
+
+
+def test_the_index_of_a_type_needs_the_extension(ingest, mount, table, source):
+    """Indexes of a drop zone: text alone means bm25, and what to do where it is not there."""
+    has_extension = mount.sql("SELECT 1 FROM pg_am WHERE amname = 'deeplake_index'")
+    ran = ingest("--index", "text", table, source)
+    if has_extension:
+        assert ran.code == 0, ran.err
+        assert labels(mount, table) == ["text.bm25"]
+    else:
+        assert ran.code == 1 and "deeplake_index" in ran.err
+        assert not mount.table_exists(table)
 
 
 def test_a_file_that_does_not_fit_is_named(ingest, mount, table, source, work):

@@ -36,7 +36,9 @@ def reason_for(zone, name):
 
 
 def columns(mount, table):
-    return mount.sql("SELECT attname, format_type(atttypid, atttypmod) FROM pg_attribute "
+    """Names and types; of a domain, which a server with the extension has, what it is of."""
+    return mount.sql("SELECT attname, format_type(coalesce(nullif(typbasetype, 0), atttypid), -1) "
+                     "FROM pg_attribute JOIN pg_type ON pg_type.oid = atttypid "
                      "WHERE attrelid = %s::regclass AND attnum > 0 AND NOT attisdropped "
                      "ORDER BY attnum", f'"{mount.workspace}"."{table}"')
 

@@ -275,7 +275,7 @@ class Model:
         """Its bytes are rows now: who has it open has nothing new before the next write."""
         for handle in self.handles.values():
             if handle.file is file:
-                handle.is_dirty = False
+                handle.is_dirty = handle.is_empty_start = False
 
     def _check_rename(self, old, new, found, target):
         if new.startswith(old + "/"):
@@ -362,7 +362,7 @@ class Model:
         path = self._is_due(handle)
         if path:
             self._ingest(handle.file, path)
-            handle.is_dirty = False
+            handle.is_dirty = handle.is_empty_start = False
 
     def do_read_back(self, slot):
         assert slot in self.handles
