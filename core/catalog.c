@@ -76,6 +76,20 @@ lake_table_column(const LakeTable *table, const char *name)
     return NULL;
 }
 
+char *
+lake_table_dup_columns(const LakeTable *table)
+{
+    GString *names = g_string_new(NULL);
+
+    for (guint i = 0; i < table->columns->len; i++) {
+        const LakeTableColumn *column = g_ptr_array_index(table->columns, i);
+        g_autofree char *quoted = lake_statement_quote(column->name);
+        if (!column->is_media)
+            g_string_append_printf(names, "%s%s", names->len > 0 ? ", " : "", quoted);
+    }
+    return g_string_free(names, FALSE);
+}
+
 static void
 table_name_free(gpointer data)
 {

@@ -41,6 +41,8 @@ typedef struct {
 void lake_table_free(LakeTable *table);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(LakeTable, lake_table_free)
 const LakeTableColumn *lake_table_column(const LakeTable *table, const char *name);
+/* All columns but the media ones, quoted, joined by commas; caller frees. */
+char *lake_table_dup_columns(const LakeTable *table);
 
 typedef struct LakeCatalog LakeCatalog; /* transport + schema; part of the workspace */
 

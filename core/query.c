@@ -478,19 +478,16 @@ default_of_table(
     if (!found)
         return NULL;
 
-    g_autoptr(GPtrArray) shown = g_ptr_array_new();
     g_autoptr(GPtrArray) key = g_ptr_array_new();
     for (guint i = 0; i < found->columns->len; i++) {
         LakeTableColumn *column = g_ptr_array_index(found->columns, i);
-        if (!column->is_media)
-            g_ptr_array_add(shown, column);
         if (column->key_position > 0)
             g_ptr_array_add(key, column);
     }
     g_ptr_array_sort(key, compare_key_position);
 
     g_autofree char *qualified = lake_catalog_qualify(catalog, table);
-    g_autofree char *names = join_names(shown);
+    g_autofree char *names = lake_table_dup_columns(found);
     g_autofree char *key_names = join_names(key);
     return g_strdup_printf("SELECT %s FROM %s%s%s LIMIT 100", names, qualified,
         key->len > 0 ? " ORDER BY " : "", key_names);

@@ -4,9 +4,10 @@
 /* core/query.h: a user's SQL in, a result as JSON or CSV out. Any thread; each call may block.
  */
 
-#include "core/catalog.h"
+#include "core/search.h"
 
 #define LAKE_QUERY_MAX_BYTES (1024 * 1024)
+#define LAKE_QUERY_SEARCH_LIMIT "10"
 
 typedef struct {
     char *sql;             /* with its comments */
@@ -67,7 +68,8 @@ lake_query_write_kept(LakeSpool *kept, LakeQueryFormat format, LakeSpool *into, 
 char *lake_query_default(
     LakeCatalog *catalog, const char *table, GCancellable *cancellable, GError **error);
 
-/* The methods of the specification's QueryBuilder, and the parameters of a condition. */
+/* The methods of the specification's QueryBuilder, the parameters of a condition, and keyword
+ * search. */
 typedef enum {
     LAKE_QUERY_SELECT,
     LAKE_QUERY_WHERE,
@@ -75,6 +77,7 @@ typedef enum {
     LAKE_QUERY_ORDER_BY,
     LAKE_QUERY_LIMIT,
     LAKE_QUERY_OFFSET,
+    LAKE_QUERY_SEARCH, /* its value: the words */
 } LakeQueryMethod;
 
 typedef struct {
@@ -88,11 +91,13 @@ const char *lake_query_method_name(LakeQueryMethod method);
 /* A SELECT on `from` (quoted, schema-qualified) out of parts in any order. A plain name is the
  * column of exactly that name; anything else is an SQL expression. Conditions are joined by
  * AND, ORDER_BY goes on after the one before; the others may be given once. $1 in each WHERE is
- * the first PARAM that follows it. Pure.
+ * the first PARAM that follows it. SEARCH keeps the rows that have some of the words, sorts
+ * them by their score, best first, and gives it as a last column; it needs search, and without
+ * LIMIT gives LAKE_QUERY_SEARCH_LIMIT rows. Pure.
  *   BAD_INPUT  the message names the part: an expression that does not close what it opens or
  *              goes beyond itself, a number that is none, a wrong number of parameters */
-LakeQuery *
-lake_query_build(const char *from, const LakeQueryPart *parts, guint n_parts, GError **error);
+LakeQuery *lake_query_build(const char *from, const LakeSearch *search,
+    const LakeQueryPart *parts, guint n_parts, GError **error);
 
 /* What lake_query_parse reads: parameters, then the statement. Caller frees. */
 char *lake_query_to_text(const LakeQuery *query);

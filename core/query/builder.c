@@ -14,6 +14,8 @@
 #include <string.h>
 
 typedef struct {
+    const LakeSearch *search;
+    char *score; /* NULL: nothing is searched for */
     GString *select, *where, *order_by;
     char *limit, *offset;
     GPtrArray *parameters; /* of const char* */
@@ -32,6 +34,7 @@ typedef struct {
 static void
 build_clear(Build *build)
 {
+    g_free(build->score);
     g_string_free(build->select, TRUE);
     g_string_free(build->where, TRUE);
     g_string_free(build->order_by, TRUE);
@@ -321,6 +324,25 @@ set_number(char **number, const char *value, GError **error)
     return TRUE;
 }
 
+/* The score is named by its expression, since a column may be called as it is. */
+static gboolean
+add_search(Build *build, const char *words, GError **error)
+{
+    const LakeSearch *search = build->search;
+
+    g_return_val_if_fail(search, FALSE);
+    if (build->score)
+        return refuse_second(error);
+    g_ptr_array_add(build->parameters, (gpointer)words);
+    build->score =
+        g_strdup_printf("%s %s $%u", search->column, search->operator, build->parameters->len);
+    g_string_append_printf(
+        build->where, "%s(%s > 0)", build->where->len > 0 ? " AND " : "", build->score);
+    g_string_append_printf(
+        build->order_by, "%s%s DESC", build->order_by->len > 0 ? ", " : "", build->score);
+    return TRUE;
+}
+
 static gboolean
 add_part(Build *build, const LakeQueryPart *part, GError **error)
 {
@@ -337,6 +359,8 @@ add_part(Build *build, const LakeQueryPart *part, GError **error)
         return set_number(&build->limit, part->value, error);
     case LAKE_QUERY_OFFSET:
         return set_number(&build->offset, part->value, error);
+    case LAKE_QUERY_SEARCH:
+        return add_search(build, part->value, error);
     }
     g_assert_not_reached();
 }
@@ -357,6 +381,8 @@ lake_query_method_name(LakeQueryMethod method)
         return ".limit";
     case LAKE_QUERY_OFFSET:
         return ".offset";
+    case LAKE_QUERY_SEARCH:
+        return ".search";
     }
     g_assert_not_reached();
 }
@@ -373,11 +399,17 @@ finish(const Build *build, const char *from, GError **error)
 {
     g_autoptr(GString) sql = g_string_new("SELECT ");
 
-    g_string_append(sql, build->select->len > 0 ? build->select->str : "*");
+    if (build->select->len > 0)
+        g_string_append(sql, build->select->str);
+    else
+        g_string_append(sql, build->score ? build->search->columns : "*");
+    if (build->score)
+        g_string_append_printf(sql, ", %s AS score", build->score);
     append_clause(sql, "FROM", from);
     append_clause(sql, "WHERE", build->where->str);
     append_clause(sql, "ORDER BY", build->order_by->str);
-    append_clause(sql, "LIMIT", build->limit);
+    append_clause(
+        sql, "LIMIT", build->score && !build->limit ? LAKE_QUERY_SEARCH_LIMIT : build->limit);
     append_clause(sql, "OFFSET", build->offset);
     if (sql->len > LAKE_QUERY_MAX_BYTES) {
         lake_error_bad_input(error, LAKE_ERROR_CLASS_GENERAL,
@@ -390,9 +422,11 @@ finish(const Build *build, const char *from, GError **error)
 }
 
 LakeQuery *
-lake_query_build(const char *from, const LakeQueryPart *parts, guint n_parts, GError **error)
+lake_query_build(const char *from, const LakeSearch *search, const LakeQueryPart *parts,
+    guint n_parts, GError **error)
 {
     g_auto(Build) build = {
+        .search = search,
         .select = g_string_new(NULL),
         .where = g_string_new(NULL),
         .order_by = g_string_new(NULL),

@@ -15,6 +15,7 @@ static const LakeQueryMethod methods[] = {
     LAKE_QUERY_OFFSET,
     LAKE_QUERY_ORDER_BY,
     LAKE_QUERY_PARAM,
+    LAKE_QUERY_SEARCH,
     LAKE_QUERY_SELECT,
     LAKE_QUERY_WHERE,
 };
@@ -120,13 +121,24 @@ parts_of(FsNode *result, FsNode *table, GError **error)
     return g_steal_pointer(&parts);
 }
 
-static LakeQuery *
-query_of(FsNode *result, GError **error)
+static gboolean
+has_search(const GArray *parts)
 {
+    for (guint i = 0; i < parts->len; i++)
+        if (g_array_index(parts, LakeQueryPart, i).method == LAKE_QUERY_SEARCH)
+            return TRUE;
+    return FALSE;
+}
+
+static LakeQuery *
+query_of(FsNode *result, FsCall *call, GError **error)
+{
+    LakeCatalog *catalog = lake_workspace_catalog(result->context->workspace);
     g_autoptr(FsNode) table = fs_node_dup_ancestor(result, &fs_node_table);
     g_autofree char *name = table ? fs_table_dup_name(table) : NULL;
     g_autofree char *qualified = NULL;
     g_autoptr(GArray) parts = NULL;
+    g_autoptr(LakeSearch) search = NULL;
 
     if (!name) {
         lake_error_set(error, LAKE_ERROR_CLASS_TABLE, LAKE_ERROR_NOT_FOUND,
@@ -136,9 +148,14 @@ query_of(FsNode *result, GError **error)
     parts = parts_of(result, table, error);
     if (!parts)
         return NULL;
-    qualified = lake_catalog_qualify(lake_workspace_catalog(result->context->workspace), name);
+    if (has_search(parts)) {
+        search = lake_search_open(catalog, name, call->cancellable, error);
+        if (!search)
+            return NULL;
+    }
+    qualified = lake_catalog_qualify(catalog, name);
     return lake_query_build(
-        qualified, (const LakeQueryPart *)(gpointer)parts->data, parts->len, error);
+        qualified, search, (const LakeQueryPart *)(gpointer)parts->data, parts->len, error);
 }
 
 /* --- results --- */
@@ -169,7 +186,7 @@ static gboolean
 run_query(FsNode *node, FsCall *call, LakeSpool *into, GError **error)
 {
     gsize form = ((BuilderResult *)node)->form;
-    g_autoptr(LakeQuery) query = query_of(node, error);
+    g_autoptr(LakeQuery) query = query_of(node, call, error);
     LakeQueryOutcome outcome;
 
     if (!query)

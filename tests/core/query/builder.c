@@ -32,6 +32,16 @@
         LAKE_QUERY_OFFSET, text                                                                \
     }
 
+#define X(text)                                                                                \
+    {                                                                                          \
+        LAKE_QUERY_SEARCH, text                                                                \
+    }
+
+static char searched_columns[] = "\"id\", \"text\"";
+static char searched_column[] = "\"text\"";
+static char search_operator[] = "<#>";
+static const LakeSearch search = {searched_columns, searched_column, search_operator};
+
 typedef struct {
     LakeQueryPart parts[N_PARTS_MAX]; /* up to the first without a value */
     const char *expected;             /* after "SELECT "; or what a message contains */
@@ -53,7 +63,7 @@ assert_built(const Example *examples, gsize n_examples)
     for (gsize i = 0; i < n_examples; i++) {
         g_autoptr(GError) error = NULL;
         g_autoptr(LakeQuery) query =
-            lake_query_build(FROM, examples[i].parts, count(&examples[i]), &error);
+            lake_query_build(FROM, &search, examples[i].parts, count(&examples[i]), &error);
         g_autofree char *expected = g_strconcat("SELECT ", examples[i].expected, NULL);
 
         g_assert_no_error(error);
@@ -67,7 +77,7 @@ assert_refused(const Example *examples, gsize n_examples)
     for (gsize i = 0; i < n_examples; i++) {
         g_autoptr(GError) error = NULL;
         g_autoptr(LakeQuery) query =
-            lake_query_build(FROM, examples[i].parts, count(&examples[i]), &error);
+            lake_query_build(FROM, &search, examples[i].parts, count(&examples[i]), &error);
 
         if (query)
             g_test_message("taken: %s", query->sql);
@@ -156,7 +166,7 @@ what_is_in_quotes_and_comments_is_left_alone(void)
     for (gsize i = 0; i < G_N_ELEMENTS(conditions); i++) {
         LakeQueryPart part = W(conditions[i]);
         g_autoptr(GError) error = NULL;
-        g_autoptr(LakeQuery) query = lake_query_build(FROM, &part, 1, &error);
+        g_autoptr(LakeQuery) query = lake_query_build(FROM, NULL, &part, 1, &error);
         g_autofree char *expected =
             g_strconcat("SELECT * FROM " FROM " WHERE (", conditions[i], ")", NULL);
 
@@ -238,6 +248,7 @@ what_there_is_one_of_is_given_once(void)
         {{S("a"), S("b")}, ".select/b: it is given a second time"},
         {{L("1"), W("x"), L("1")}, ".limit/1: it is given a second time"},
         {{F("1"), F("2")}, ".offset/2: it is given a second time"},
+        {{X("a"), L("1"), X("a")}, ".search/a: it is given a second time"},
     };
 
     assert_refused(examples, G_N_ELEMENTS(examples));
@@ -249,7 +260,8 @@ parameters_belong_to_the_condition_before_them(void)
     static const LakeQueryPart parts[] = {W("a = $1 AND b = $2 AND c = '$1'"), P("x"),
         P("y'; --"), L("1"), W("d IN ($1, $1)"), P("")};
     g_autoptr(GError) error = NULL;
-    g_autoptr(LakeQuery) query = lake_query_build(FROM, parts, G_N_ELEMENTS(parts), &error);
+    g_autoptr(LakeQuery) query =
+        lake_query_build(FROM, NULL, parts, G_N_ELEMENTS(parts), &error);
 
     g_assert_no_error(error);
     g_assert_cmpstr(query->sql, ==,
@@ -283,12 +295,63 @@ parameters_are_as_many_as_the_condition_has(void)
 }
 
 static void
+a_search_is_a_condition_a_sort_key_and_a_column(void)
+{
+    static const Example examples[] = {
+        {{X("salty lake")},
+            "\"id\", \"text\", \"text\" <#> $1 AS score FROM " FROM
+            " WHERE (\"text\" <#> $1 > 0) ORDER BY \"text\" <#> $1 DESC LIMIT 10"},
+        {{S("count(*)"), L("0"), F("5"), X("a"), O("id")},
+            "(count(*)), \"text\" <#> $1 AS score FROM " FROM
+            " WHERE (\"text\" <#> $1 > 0) ORDER BY \"text\" <#> $1 DESC, \"id\" LIMIT 0 OFFSET "
+            "5"},
+        {{S("*"), O("id"), X("a"), W("true")},
+            "*, \"text\" <#> $1 AS score FROM " FROM
+            " WHERE (\"text\" <#> $1 > 0) AND (true) ORDER BY \"id\", \"text\" <#> $1 DESC"
+            " LIMIT 10"},
+    };
+
+    assert_built(examples, G_N_ELEMENTS(examples));
+}
+
+static void
+words_are_a_parameter_among_the_others(void)
+{
+    static const LakeQueryPart parts[] = {
+        W("a = $1"), P("x"), X("it's; -- $1"), W("b = $1"), P("y")};
+    g_autoptr(GError) error = NULL;
+    g_autoptr(LakeQuery) query =
+        lake_query_build(FROM, &search, parts, G_N_ELEMENTS(parts), &error);
+
+    g_assert_no_error(error);
+    g_assert_cmpstr(query->sql, ==,
+        "SELECT \"id\", \"text\", \"text\" <#> $2 AS score FROM " FROM
+        " WHERE (a = $1) AND (\"text\" <#> $2 > 0) AND (b = $3)"
+        " ORDER BY \"text\" <#> $2 DESC LIMIT 10");
+    g_assert_cmpuint(query->parameters->len, ==, 3);
+    g_assert_cmpstr(g_ptr_array_index(query->parameters, 0), ==, "x");
+    g_assert_cmpstr(g_ptr_array_index(query->parameters, 1), ==, "it's; -- $1");
+    g_assert_cmpstr(g_ptr_array_index(query->parameters, 2), ==, "y");
+}
+
+static void
+a_search_takes_no_parameters(void)
+{
+    static const Example examples[] = {
+        {{X("a"), P("x")}, "does not follow"},
+        {{W("a = $1"), X("a"), P("x")}, "up to $1, and 0 .param"},
+    };
+
+    assert_refused(examples, G_N_ELEMENTS(examples));
+}
+
+static void
 a_statement_over_the_limit_is_refused(void)
 {
     g_autofree char *value = g_strnfill(LAKE_QUERY_MAX_BYTES, '1');
     LakeQueryPart part = W(value);
     g_autoptr(GError) error = NULL;
-    g_autoptr(LakeQuery) query = lake_query_build(FROM, &part, 1, &error);
+    g_autoptr(LakeQuery) query = lake_query_build(FROM, NULL, &part, 1, &error);
 
     g_assert_null(query);
     g_assert_error(error, LAKE_ERROR, LAKE_ERROR_BAD_INPUT);
@@ -301,7 +364,8 @@ the_text_parses_to_the_same_query(void)
     static const LakeQueryPart parts[] = {
         W("a = $1 OR b = $2"), P("two\nlines \"q\" \\ 🦆"), P("41")};
     g_autoptr(GError) error = NULL;
-    g_autoptr(LakeQuery) built = lake_query_build(FROM, parts, G_N_ELEMENTS(parts), &error);
+    g_autoptr(LakeQuery) built =
+        lake_query_build(FROM, NULL, parts, G_N_ELEMENTS(parts), &error);
     g_autofree char *text = lake_query_to_text(built);
     g_autoptr(LakeQuery) parsed = lake_query_parse(text, strlen(text), &error);
 
@@ -331,6 +395,10 @@ main(int argc, char **argv)
         parameters_belong_to_the_condition_before_them);
     ADD("parameters-are-as-many-as-the-condition-has",
         parameters_are_as_many_as_the_condition_has);
+    ADD("a-search-is-a-condition-a-sort-key-and-a-column",
+        a_search_is_a_condition_a_sort_key_and_a_column);
+    ADD("words-are-a-parameter-among-the-others", words_are_a_parameter_among_the_others);
+    ADD("a-search-takes-no-parameters", a_search_takes_no_parameters);
     ADD("a-statement-over-the-limit-is-refused", a_statement_over_the_limit_is_refused);
     ADD("the-text-parses-to-the-same-query", the_text_parses_to_the_same_query);
     return g_test_run();
