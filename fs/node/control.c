@@ -38,6 +38,8 @@ static const char readme[] =
     "                                  a statement that changes data runs once, at that close\n"
     "  cat 'docs/.select/id,text/.where/id > 5/.limit/9/results.json'\n"
     "                                  the same without writing a query; %25 is a %\n"
+    "  mkdir docs/indexes/text.bm25    for keyword search, best first:\n"
+    "  cat 'docs/.search/some words/results.json'\n"
     "  -- $1 = \"abc\"                   first lines of this form are the parameters\n"
     "\n"
     "Change tables\n"

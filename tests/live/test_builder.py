@@ -247,10 +247,10 @@ def test_each_open_asks_again(mount, videos, table):
 def test_builder_folders_are_found_and_not_listed(videos):
     """Queries, Builder: found, and not listed; a value's folder shows what may follow."""
     assert not [name for name in os.listdir(videos) if name.startswith((".", "results"))]
-    for method in (".select", ".where", ".order_by", ".limit", ".offset"):
+    for method in (".select", ".where", ".order_by", ".limit", ".offset", ".search"):
         assert os.path.isdir(os.path.join(videos, method))
         assert os.listdir(os.path.join(videos, method)) == []
-    methods = {".select", ".where", ".order_by", ".limit", ".offset"}
+    methods = {".select", ".where", ".order_by", ".limit", ".offset", ".search"}
     results = {name for name in os.listdir(os.path.join(videos, ".limit/1"))
                if not name.startswith(".")}
     assert results == {f"results.{form}" for form in ("csv", "json", "jsonl", "sql.text")}
