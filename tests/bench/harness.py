@@ -5,6 +5,7 @@ Seconds are wall time of whole commands. The server flushes as a real one does (
 nobody pays for what the one before left unwritten: see settle().
 """
 
+import contextlib
 import os
 import shutil
 import signal
@@ -85,6 +86,16 @@ class Bench:
         self.backend.destroy()
         self.server.destroy()
 
+    @contextlib.contextmanager
+    def on_server(self, server):
+        """For a step without a mount, which has a server of its own."""
+        usual = self.server, self.mount
+        self.server, self.mount = server, None
+        try:
+            yield
+        finally:
+            self.server, self.mount = usual
+
     def at(self, *parts):
         """A path in the folder of this run."""
         return os.path.join(self.folder, *parts)
@@ -100,7 +111,8 @@ class Bench:
 
     def settle(self):
         """Nobody pays for what the one before left unwritten."""
-        self.mount.sql("CHECKPOINT")
+        with contextlib.closing(self.server.connect("postgres")) as connection:
+            connection.cursor().execute("CHECKPOINT")
         os.sync()
         time.sleep(1.2)  # and the kernel's entry and attribute caches have run out
 
@@ -126,7 +138,8 @@ class Bench:
 
     def forget_peak(self):
         """So that the next VmHWM is of the next step alone (proc(5), clear_refs)."""
-        for pid in [self.mount.daemon_pid] + children(self.server.pid):
+        daemon = [self.mount.daemon_pid] if self.mount else []
+        for pid in daemon + children(self.server.pid):
             try:
                 with open(f"/proc/{pid}/clear_refs", "w", encoding="ascii") as refs:
                     refs.write("5")
@@ -134,8 +147,10 @@ class Bench:
                 pass  # a worker of the server that has just ended
 
     def memory(self):
-        own = status_of(self.mount.daemon_pid)
-        found = {"VmHWM": own["VmHWM"], "VmRSS": own["VmRSS"], "server": 0}
+        found = {"VmHWM": 0, "VmRSS": 0, "server": 0}
+        if self.mount:
+            own = status_of(self.mount.daemon_pid)
+            found.update((name, own[name]) for name in ("VmHWM", "VmRSS"))
         for pid in children(self.server.pid):
             try:
                 one = status_of(pid)
@@ -166,9 +181,10 @@ class Bench:
                 act()
         return seconds, peak
 
-    def report(self, step, what, seconds, peak, amount, against=None, also=()):
+    def report(self, step, what, seconds, peak, amount, against=None, also=(),
+               unit="s"):
         """against: list of Against; without it ours stands against the sum of all peers. also:
-        further judged() figures of the step."""
+        further judged() figures of the step. unit: of what is shown, s or ms."""
         peers = [name for name in seconds if name != "ours"]
         if against is None:
             against = [Against(*peers)]
@@ -177,7 +193,7 @@ class Bench:
         result = {"step": step, "what": what, "seconds": seconds, "amount": amount,
                   "median": {name: statistics.median(values)
                              for name, values in seconds.items()},
-                  "ratios": ratios + list(also),
+                  "ratios": ratios + list(also), "unit": unit,
                   "peak_bytes": peak["VmHWM"], "resident_bytes": peak["VmRSS"],
                   "server_peak_bytes": peak["server"]}
         self.results.append(result)
@@ -235,7 +251,8 @@ def run(arguments, cwd=None):
 
 def show(result):
     print(f"\n{result['step']}: {result['what']}")
-    amount = result["amount"]
+    amount, unit = result["amount"], result["unit"]
+    factor = {"s": 1, "ms": 1000}[unit]
     for name, values in result["seconds"].items():
         median = result["median"][name]
         rate = ""
@@ -245,14 +262,17 @@ def show(result):
             rate = f"{amount['pages'] / median:9.1f} pages/s"
         if "bytes" in amount:
             rate += f"{amount['bytes'] / median / 1e6:9.1f} MB/s"
-        print(f"  {name:<14} {median:8.3f} s  {rate}  ({min(values):.3f} to {max(values):.3f})")
+        print(f"  {name:<14} {median * factor:8.3f} {unit}  {rate}  "
+              f"({min(values) * factor:.3f} to {max(values) * factor:.3f})")
     for one in result["ratios"]:
         spread = (f"  ({min(one['ratios']):.2f} to {max(one['ratios']):.2f})"
                   if "ratios" in one else "")
         asked = "" if one["asked"] is None else \
             f"  asked: {one['asked']:.2f}, {'met' if one['is_met'] else 'NOT met'}"
         print(f"  {'ratio':<14} {one['ratio']:8.2f}    {one['what']}{spread}{asked}")
-    print(f"  {'memory':<14} {result['peak_bytes'] / 2**20:8.1f} MiB at most, "
-          f"{result['resident_bytes'] / 2**20:.1f} MiB after; the server's largest backend "
+    daemon = (f"{result['peak_bytes'] / 2**20:8.1f} MiB at most, "
+              f"{result['resident_bytes'] / 2**20:.1f} MiB after; " if result["peak_bytes"]
+              else " " * 9)
+    print(f"  {'memory':<14} {daemon}the server's largest backend "
           f"about {result['server_peak_bytes'] / 2**20:.1f} MiB of its own")
     sys.stdout.flush()
