@@ -172,19 +172,24 @@ lake_server_binaries_set_failed(const char *what, const char *output, GError **e
 static gboolean
 finish(GSubprocess *process, char **ret_output, GCancellable *cancellable)
 {
-    g_autoptr(GBytes) printed = NULL;
-    gsize n_bytes = 0;
+    /* Not g_subprocess_communicate(): with a cancellable, GLib 2.74 may wait for ever for the
+     * lock of a context that is gone. */
+    GInputStream *pipe = g_subprocess_get_stdout_pipe(process);
+    g_autoptr(GByteArray) printed = g_byte_array_new();
+    guint8 piece[4096];
+    gssize n_read;
 
-    if (!g_subprocess_communicate(process, NULL, cancellable, &printed, NULL, NULL)) {
-        /* pg_ctl answers SIGINT by stopping the server it is starting, initdb by tidying up. */
+    while ((n_read = g_input_stream_read(pipe, piece, sizeof piece, cancellable, NULL)) > 0)
+        g_byte_array_append(printed, piece, (guint)n_read);
+    /* pg_ctl answers SIGINT by stopping the server it is starting, initdb by tidying up. */
+    if (n_read < 0)
         g_subprocess_send_signal(process, SIGINT);
-        g_subprocess_wait(process, NULL, NULL);
-        *ret_output = g_strdup("");
-        return !g_cancellable_is_cancelled(cancellable);
-    }
-
-    const char *bytes = g_bytes_get_data(printed, &n_bytes);
-    *ret_output = g_utf8_make_valid(bytes ? bytes : "", (gssize)n_bytes);
+    g_subprocess_wait(process, NULL, NULL);
+    if (n_read < 0 && g_cancellable_is_cancelled(cancellable))
+        return FALSE;
+    *ret_output = printed->len > 0
+                      ? g_utf8_make_valid((const char *)printed->data, (gssize)printed->len)
+                      : g_strdup("");
     return TRUE;
 }
 
