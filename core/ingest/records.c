@@ -117,7 +117,7 @@ refuse(const Records *records, const char *at, const char *hint, GError **error,
 }
 
 static char *
-dup_shown(const LakeRecordValue *value)
+dup_shown(const LakeJsonScanValue *value)
 {
     gsize n_bytes = MIN(value->n_bytes, SHOWN_BYTES);
     g_autofree char *text = g_strndup(value->text, n_bytes);
@@ -130,7 +130,7 @@ dup_shown(const LakeRecordValue *value)
 }
 
 static gboolean
-refuse_value(const Records *records, guint index, const LakeRecordValue *value,
+refuse_value(const Records *records, guint index, const LakeJsonScanValue *value,
     const char *reason, GError **error)
 {
     const LakeColumn *column = column_at(records, index);

@@ -51,7 +51,7 @@ scan_end(Scanner *scanner)
 
 /* At the opening quote. */
 static LakeRecordCsvStatus
-scan_quoted(Scanner *scanner, LakeRecordValue *ret_field)
+scan_quoted(Scanner *scanner, LakeJsonScanValue *ret_field)
 {
     char *begin = scanner->at + 1;
     char *quote = begin;
@@ -67,7 +67,7 @@ scan_quoted(Scanner *scanner, LakeRecordValue *ret_field)
             break;
         scanner->has_doubled = TRUE;
     }
-    ret_field->kind = LAKE_RECORD_FIELD;
+    ret_field->kind = LAKE_JSON_SCAN_FIELD;
     ret_field->text = begin;
     ret_field->n_bytes = (gsize)(quote - begin);
     scanner->at = quote + 1;
@@ -75,7 +75,7 @@ scan_quoted(Scanner *scanner, LakeRecordValue *ret_field)
 }
 
 static void
-scan_plain(Scanner *scanner, LakeRecordValue *ret_field)
+scan_plain(Scanner *scanner, LakeJsonScanValue *ret_field)
 {
     char *at = scanner->at;
     char separator = scanner->separator;
@@ -84,14 +84,14 @@ scan_plain(Scanner *scanner, LakeRecordValue *ret_field)
         at++;
     ret_field->text = scanner->at;
     ret_field->n_bytes = (gsize)(at - scanner->at);
-    ret_field->kind = at > scanner->at ? LAKE_RECORD_FIELD : LAKE_RECORD_NULL;
+    ret_field->kind = at > scanner->at ? LAKE_JSON_SCAN_FIELD : LAKE_JSON_SCAN_NULL;
     scanner->at = at;
 }
 
 /* "" becomes " in place. What is left over is blank: the bytes count as they are for whoever
  * counts lines. */
 static void
-undouble(LakeRecordValue *field)
+undouble(LakeJsonScanValue *field)
 {
     char *from = (char *)field->text;
     const char *end = from + field->n_bytes;
@@ -115,7 +115,7 @@ lake_record_csv_next(char *at, char *end, gboolean is_last, char separator, GArr
 
     g_array_set_size(fields, 0);
     while (status == LAKE_RECORD_CSV_GOOD && !scanner.has_ended) {
-        LakeRecordValue field = {0};
+        LakeJsonScanValue field = {0};
         if (scanner.at < end && *scanner.at == '"')
             status = scan_quoted(&scanner, &field);
         else
@@ -128,7 +128,7 @@ lake_record_csv_next(char *at, char *end, gboolean is_last, char separator, GArr
     /* Not before: a short record is begun anew. */
     for (guint i = 0; status == LAKE_RECORD_CSV_GOOD && scanner.has_doubled && i < fields->len;
          i++) {
-        LakeRecordValue *field = &g_array_index(fields, LakeRecordValue, i);
+        LakeJsonScanValue *field = &g_array_index(fields, LakeJsonScanValue, i);
         if (field->has_escapes)
             undouble(field);
     }

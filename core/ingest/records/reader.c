@@ -31,8 +31,8 @@ struct LakeRecordReader {
     gboolean has_begun;
     gint64 n_records;
     GPtrArray *names;   /* of a CSV file's columns, of char*; NULL: not read yet */
-    GArray *fields;     /* of LakeRecordValue */
-    GArray *members;    /* of LakeRecordJsonMember */
+    GArray *fields;     /* of LakeJsonScanValue */
+    GArray *members;    /* of LakeJsonScanMember */
     GStringChunk *keys; /* of the record, where they had escapes */
 };
 
@@ -69,8 +69,8 @@ lake_record_reader_new(LakeSpool *content, const char *path, GError **error)
     LakeRecordReader *reader = g_new0(LakeRecordReader, 1);
     reader->form = form;
     lake_record_window_init(&reader->window, content);
-    reader->fields = g_array_new(FALSE, FALSE, sizeof(LakeRecordValue));
-    reader->members = g_array_new(FALSE, FALSE, sizeof(LakeRecordJsonMember));
+    reader->fields = g_array_new(FALSE, FALSE, sizeof(LakeJsonScanValue));
+    reader->members = g_array_new(FALSE, FALSE, sizeof(LakeJsonScanMember));
     reader->keys = g_string_chunk_new(256);
     return reader;
 }
@@ -148,7 +148,7 @@ take_names(LakeRecordReader *reader)
 {
     reader->names = g_ptr_array_new_with_free_func(g_free);
     for (guint i = 0; i < reader->fields->len; i++) {
-        const LakeRecordValue *field = &g_array_index(reader->fields, LakeRecordValue, i);
+        const LakeJsonScanValue *field = &g_array_index(reader->fields, LakeJsonScanValue, i);
         g_ptr_array_add(reader->names, g_strndup(field->text, field->n_bytes));
     }
     return TRUE;
@@ -172,9 +172,9 @@ add_fields(LakeRecordReader *reader, GArray *items, gboolean are_names)
         LakeRecordItem *item = &g_array_index(items, LakeRecordItem, i);
         item->name = reader->names->pdata[i];
         item->name_bytes = strlen(item->name);
-        item->value = g_array_index(reader->fields, LakeRecordValue, i);
+        item->value = g_array_index(reader->fields, LakeJsonScanValue, i);
         if (are_names)
-            item->value = (LakeRecordValue){.kind = LAKE_RECORD_NULL};
+            item->value = (LakeJsonScanValue){.kind = LAKE_JSON_SCAN_NULL};
     }
 }
 
@@ -183,7 +183,7 @@ static gboolean
 is_blank(const LakeRecordReader *reader)
 {
     return reader->fields->len == 1 &&
-           g_array_index(reader->fields, LakeRecordValue, 0).kind == LAKE_RECORD_NULL &&
+           g_array_index(reader->fields, LakeJsonScanValue, 0).kind == LAKE_JSON_SCAN_NULL &&
            (!reader->names || reader->names->len > 1);
 }
 
@@ -232,15 +232,15 @@ add_members(LakeRecordReader *reader, GArray *items)
     g_array_set_size(items, reader->members->len);
     for (guint i = 0; i < reader->members->len; i++) {
         LakeRecordItem *item = &g_array_index(items, LakeRecordItem, i);
-        const LakeRecordJsonMember *member =
-            &g_array_index(reader->members, LakeRecordJsonMember, i);
+        const LakeJsonScanMember *member =
+            &g_array_index(reader->members, LakeJsonScanMember, i);
 
         item->value = member->value;
         item->name = member->key.text;
         item->name_bytes = member->key.n_bytes;
         if (member->key.has_escapes) {
             g_autoptr(GString) decoded = g_string_new(NULL);
-            lake_record_json_decode(&member->key, decoded);
+            lake_json_scan_decode(&member->key, decoded);
             item->name =
                 g_string_chunk_insert_len(reader->keys, decoded->str, (gssize)decoded->len);
             item->name_bytes = decoded->len;
@@ -252,13 +252,13 @@ add_members(LakeRecordReader *reader, GArray *items)
 static gboolean
 take_line(LakeRecordReader *reader, const char *at, const char *end, GError **error)
 {
-    LakeRecordJson json = {.at = at, .end = end};
-    LakeRecordJsonStatus status = lake_record_json_object(&json, reader->members);
+    LakeJsonScan json = {.at = at, .end = end};
+    LakeJsonScanStatus status = lake_json_scan_object(&json, reader->members);
 
-    lake_record_json_skip_space(&json);
-    if (status == LAKE_RECORD_JSON_SHORT)
+    lake_json_scan_skip_space(&json);
+    if (status == LAKE_JSON_SCAN_SHORT)
         return fail(reader, at, "the line ends before its object does", error);
-    if (status == LAKE_RECORD_JSON_BAD)
+    if (status == LAKE_JSON_SCAN_BAD)
         return fail(reader, json.at, json.reason, error);
     if (json.at < end)
         return fail(reader, json.at, "something follows the object of this line", error);
@@ -282,9 +282,9 @@ next_line(LakeRecordReader *reader, GArray *items, gboolean *ret_done, GError **
                 return FALSE;
             continue;
         }
-        LakeRecordJson json = {.at = begin_of(reader), .end = feed ? feed : end_of(reader)};
+        LakeJsonScan json = {.at = begin_of(reader), .end = feed ? feed : end_of(reader)};
         const char *next = json.end + (feed != NULL);
-        lake_record_json_skip_space(&json);
+        lake_json_scan_skip_space(&json);
         if (json.at == json.end) {
             lake_record_window_pass(window, (gsize)(next - begin_of(reader)));
             continue;
@@ -298,17 +298,17 @@ next_line(LakeRecordReader *reader, GArray *items, gboolean *ret_done, GError **
 }
 
 /* Up to the next object of the array, or *ret_done behind its end. */
-static LakeRecordJsonStatus
-skip_to_object(LakeRecordReader *reader, LakeRecordJson *json, gboolean *ret_done)
+static LakeJsonScanStatus
+skip_to_object(LakeRecordReader *reader, LakeJsonScan *json, gboolean *ret_done)
 {
-    lake_record_json_skip_space(json);
+    lake_json_scan_skip_space(json);
     if (json->at == json->end)
-        return LAKE_RECORD_JSON_SHORT;
+        return LAKE_JSON_SCAN_SHORT;
     char expected = !reader->has_begun ? '[' : ',';
     if (reader->has_begun && *json->at == ']') {
         json->at++;
         *ret_done = TRUE;
-        return LAKE_RECORD_JSON_GOOD;
+        return LAKE_JSON_SCAN_GOOD;
     }
     if (!reader->has_begun || reader->n_records > 0) {
         if (*json->at != expected) {
@@ -317,26 +317,26 @@ skip_to_object(LakeRecordReader *reader, LakeRecordJson *json, gboolean *ret_don
                     ? "a .json file of rows is an array of objects: [{...}, ...]; for "
                       "one object per line call it .jsonl"
                     : "expected , or ] behind a row";
-            return LAKE_RECORD_JSON_BAD;
+            return LAKE_JSON_SCAN_BAD;
         }
         json->at++;
     }
-    return LAKE_RECORD_JSON_GOOD;
+    return LAKE_JSON_SCAN_GOOD;
 }
 
-static LakeRecordJsonStatus
-scan_element(LakeRecordReader *reader, LakeRecordJson *json, gboolean *ret_done)
+static LakeJsonScanStatus
+scan_element(LakeRecordReader *reader, LakeJsonScan *json, gboolean *ret_done)
 {
-    LakeRecordJsonStatus status = skip_to_object(reader, json, ret_done);
+    LakeJsonScanStatus status = skip_to_object(reader, json, ret_done);
 
-    if (status != LAKE_RECORD_JSON_GOOD || *ret_done)
+    if (status != LAKE_JSON_SCAN_GOOD || *ret_done)
         return status;
     if (!reader->has_begun) {
         reader->has_begun = TRUE;
         lake_record_window_pass(&reader->window, (gsize)(json->at - begin_of(reader)));
         return scan_element(reader, json, ret_done);
     }
-    return lake_record_json_object(json, reader->members);
+    return lake_json_scan_object(json, reader->members);
 }
 
 /* Behind the array: nothing but space. */
@@ -346,8 +346,8 @@ check_end(LakeRecordReader *reader, GError **error)
     LakeRecordWindow *window = &reader->window;
 
     do {
-        LakeRecordJson json = {.at = begin_of(reader), .end = end_of(reader)};
-        lake_record_json_skip_space(&json);
+        LakeJsonScan json = {.at = begin_of(reader), .end = end_of(reader)};
+        lake_json_scan_skip_space(&json);
         if (json.at < json.end)
             return fail(reader, json.at, "something follows the array of rows", error);
         lake_record_window_pass(window, window->end - window->begin);
@@ -363,21 +363,21 @@ next_element(LakeRecordReader *reader, GArray *items, gboolean *ret_done, GError
     LakeRecordWindow *window = &reader->window;
 
     for (*ret_done = FALSE;;) {
-        LakeRecordJson json = {.at = begin_of(reader), .end = end_of(reader)};
+        LakeJsonScan json = {.at = begin_of(reader), .end = end_of(reader)};
         g_array_set_size(reader->members, 0);
-        LakeRecordJsonStatus status = scan_element(reader, &json, ret_done);
+        LakeJsonScanStatus status = scan_element(reader, &json, ret_done);
 
-        if (status == LAKE_RECORD_JSON_GOOD && *ret_done) {
+        if (status == LAKE_JSON_SCAN_GOOD && *ret_done) {
             lake_record_window_pass(window, (gsize)(json.at - begin_of(reader)));
             return check_end(reader, error);
         }
-        if (status == LAKE_RECORD_JSON_GOOD) {
+        if (status == LAKE_JSON_SCAN_GOOD) {
             if (!take_record(reader, begin_of(reader), json.at, error))
                 return FALSE;
             add_members(reader, items);
             return TRUE;
         }
-        if (status == LAKE_RECORD_JSON_BAD)
+        if (status == LAKE_JSON_SCAN_BAD)
             return fail(reader, json.at, json.reason, error);
         if (window->is_at_end)
             return fail(reader, json.end, "the file ends before its array of rows does", error);

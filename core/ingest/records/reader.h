@@ -6,13 +6,13 @@
  * mark. Holds one record and a block. One thread.
  */
 
-#include "core/ingest/records/json.h"
+#include "core/json_scan.h"
 #include "core/spool.h"
 
 typedef struct {
     const char *name; /* of its column */
     gsize name_bytes;
-    LakeRecordValue value;
+    LakeJsonScanValue value;
 } LakeRecordItem;
 
 typedef struct LakeRecordReader LakeRecordReader;

@@ -5,14 +5,14 @@
 #include <string.h>
 
 static gboolean
-is_word(const LakeRecordValue *value, const char *word)
+is_word(const LakeJsonScanValue *value, const char *word)
 {
     return value->n_bytes == strlen(word) &&
            g_ascii_strncasecmp(value->text, word, value->n_bytes) == 0;
 }
 
 static gboolean
-is_one_of(const LakeRecordValue *value, const char *const *words)
+is_one_of(const LakeJsonScanValue *value, const char *const *words)
 {
     for (; *words; words++)
         if (is_word(value, *words))
@@ -24,7 +24,7 @@ is_one_of(const LakeRecordValue *value, const char *const *words)
 
 /* Digits with an optional sign, within 64 bits. */
 static gboolean
-parse_whole(const LakeRecordValue *value, gint64 *ret_number)
+parse_whole(const LakeJsonScanValue *value, gint64 *ret_number)
 {
     const char *at = value->text;
     const char *end = at + value->n_bytes;
@@ -101,7 +101,7 @@ decimal_value(const char *text, const Decimal *decimal)
 }
 
 static gboolean
-parse_float(const LakeRecordValue *value, double *ret_number)
+parse_float(const LakeJsonScanValue *value, double *ret_number)
 {
     static const char *const infinities[] = {"inf", "infinity", "+inf", "+infinity", NULL};
     static const char *const negatives[] = {"-inf", "-infinity", NULL};
@@ -123,13 +123,13 @@ parse_float(const LakeRecordValue *value, double *ret_number)
 }
 
 static gboolean
-is_scalar(const LakeRecordValue *value)
+is_scalar(const LakeJsonScanValue *value)
 {
-    return value->kind == LAKE_RECORD_NUMBER || value->kind == LAKE_RECORD_FIELD;
+    return value->kind == LAKE_JSON_SCAN_NUMBER || value->kind == LAKE_JSON_SCAN_FIELD;
 }
 
 static const char *
-add_whole(LakeRows *rows, LakeType type, const LakeRecordValue *value)
+add_whole(LakeRows *rows, LakeType type, const LakeJsonScanValue *value)
 {
     gboolean is_wide = type == LAKE_TYPE_INT64;
     const char *reason =
@@ -141,7 +141,7 @@ add_whole(LakeRows *rows, LakeType type, const LakeRecordValue *value)
         return reason;
     if (!parse_whole(value, &number)) {
         /* 5.0 and 1e3 are whole numbers all the same. */
-        if (value->kind != LAKE_RECORD_NUMBER || value->is_whole ||
+        if (value->kind != LAKE_JSON_SCAN_NUMBER || value->is_whole ||
             !parse_float(value, &fraction) || fraction != floor(fraction) ||
             fabs(fraction) > 9007199254740992.0)
             return reason;
@@ -169,13 +169,14 @@ float_bits(float number)
 
 /* Strings too: JSON has no other way to write NaN, and query results have them so. */
 static const char *
-add_float(LakeRows *rows, LakeType type, const LakeRecordValue *value)
+add_float(LakeRows *rows, LakeType type, const LakeJsonScanValue *value)
 {
     double number;
 
-    if (!is_scalar(value) && value->kind != LAKE_RECORD_STRING)
+    if (!is_scalar(value) && value->kind != LAKE_JSON_SCAN_STRING)
         return "it is no number";
-    if (!parse_float(value, &number) || (value->kind == LAKE_RECORD_STRING && isfinite(number)))
+    if (!parse_float(value, &number) ||
+        (value->kind == LAKE_JSON_SCAN_STRING && isfinite(number)))
         return "it is no number, or one that is too large";
     if (type == LAKE_TYPE_FLOAT64) {
         lake_rows_add_float64(rows, number);
@@ -219,7 +220,7 @@ parse_element(const char *at, const char *end, double *ret_number)
 
 /* [1, 2] or, as PostgreSQL writes it, {1,2}; elements after a header for one dimension. */
 static const char *
-append_elements(const LakeRecordValue *value, GString *into, gint32 *ret_n)
+append_elements(const LakeJsonScanValue *value, GString *into, gint32 *ret_n)
 {
     static const char reason[] = "it is no list of numbers";
     const char *at = value->text;
@@ -249,13 +250,13 @@ append_elements(const LakeRecordValue *value, GString *into, gint32 *ret_n)
 }
 
 static const char *
-add_vector(LakeRows *rows, const LakeRecordValue *value, GString *scratch)
+add_vector(LakeRows *rows, const LakeJsonScanValue *value, GString *scratch)
 {
     enum { HEADER_BYTES = 12, DIMENSION_BYTES = 8 };
     gint32 n_elements;
 
-    if (value->kind != LAKE_RECORD_FIELD &&
-        !(value->kind == LAKE_RECORD_ARRAY && value->is_vector))
+    if (value->kind != LAKE_JSON_SCAN_FIELD &&
+        !(value->kind == LAKE_JSON_SCAN_ARRAY && value->is_vector))
         return "it is no list of numbers";
     g_string_set_size(scratch, HEADER_BYTES + DIMENSION_BYTES);
     const char *reason = append_elements(value, scratch, &n_elements);
@@ -305,22 +306,23 @@ is_base64(const char *text, gsize n_bytes)
 }
 
 static const char *
-add_bytes(LakeRows *rows, const LakeRecordValue *value, GString *scratch)
+add_bytes(LakeRows *rows, const LakeJsonScanValue *value, GString *scratch)
 {
     const char *text = value->text;
     gsize n_bytes = value->n_bytes;
 
     g_string_truncate(scratch, 0);
-    if (value->kind == LAKE_RECORD_FIELD && n_bytes >= 2 && text[0] == '\\' && text[1] == 'x') {
+    if (value->kind == LAKE_JSON_SCAN_FIELD && n_bytes >= 2 && text[0] == '\\' &&
+        text[1] == 'x') {
         if (!append_hexadecimal(text + 2, text + n_bytes, scratch))
             return "it has something else than pairs of hexadecimal digits behind \\x";
         lake_rows_add_bytes(rows, scratch->str, scratch->len);
         return NULL;
     }
-    if (value->kind != LAKE_RECORD_FIELD && value->kind != LAKE_RECORD_STRING)
+    if (value->kind != LAKE_JSON_SCAN_FIELD && value->kind != LAKE_JSON_SCAN_STRING)
         return "it is no string: bytes are written in base64";
-    if (value->kind == LAKE_RECORD_STRING)
-        lake_record_json_decode(value, scratch); /* "\/" is a way to write a slash */
+    if (value->kind == LAKE_JSON_SCAN_STRING)
+        lake_json_scan_decode(value, scratch); /* "\/" is a way to write a slash */
     else
         g_string_append_len(scratch, text, (gssize)n_bytes);
     if (!is_base64(scratch->str, scratch->len))
@@ -335,14 +337,14 @@ add_bytes(LakeRows *rows, const LakeRecordValue *value, GString *scratch)
 /* --- the others --- */
 
 static const char *
-add_bool(LakeRows *rows, const LakeRecordValue *value)
+add_bool(LakeRows *rows, const LakeJsonScanValue *value)
 {
     static const char *const yes[] = {"true", "t", "yes", "y", "on", "1", NULL};
     static const char *const no[] = {"false", "f", "no", "n", "off", "0", NULL};
-    gboolean is_field = value->kind == LAKE_RECORD_FIELD;
-    guint8 is_true = value->kind == LAKE_RECORD_TRUE || (is_field && is_one_of(value, yes));
+    gboolean is_field = value->kind == LAKE_JSON_SCAN_FIELD;
+    guint8 is_true = value->kind == LAKE_JSON_SCAN_TRUE || (is_field && is_one_of(value, yes));
 
-    if (!is_true && value->kind != LAKE_RECORD_FALSE && !(is_field && is_one_of(value, no)))
+    if (!is_true && value->kind != LAKE_JSON_SCAN_FALSE && !(is_field && is_one_of(value, no)))
         return "it is neither true nor false";
     lake_rows_add_bytes(rows, &is_true, 1);
     return NULL;
@@ -350,25 +352,25 @@ add_bool(LakeRows *rows, const LakeRecordValue *value)
 
 /* A value as it was written. */
 static void
-append_raw(GString *into, const LakeRecordValue *value)
+append_raw(GString *into, const LakeJsonScanValue *value)
 {
-    gboolean is_string = value->kind == LAKE_RECORD_STRING;
+    gboolean is_string = value->kind == LAKE_JSON_SCAN_STRING;
 
     g_string_append_len(
         into, value->text - is_string, (gssize)(value->n_bytes + 2 * (gsize)is_string));
 }
 
 static const char *
-add_text(LakeRows *rows, gboolean takes_any, const LakeRecordValue *value, GString *scratch)
+add_text(LakeRows *rows, gboolean takes_any, const LakeJsonScanValue *value, GString *scratch)
 {
-    if (value->kind == LAKE_RECORD_FIELD ||
-        (value->kind == LAKE_RECORD_STRING && !value->has_escapes)) {
+    if (value->kind == LAKE_JSON_SCAN_FIELD ||
+        (value->kind == LAKE_JSON_SCAN_STRING && !value->has_escapes)) {
         lake_rows_add_text(rows, value->text, value->n_bytes);
         return NULL;
     }
     g_string_truncate(scratch, 0);
-    if (value->kind == LAKE_RECORD_STRING)
-        lake_record_json_decode(value, scratch);
+    if (value->kind == LAKE_JSON_SCAN_STRING)
+        lake_json_scan_decode(value, scratch);
     else if (takes_any)
         append_raw(scratch, value);
     else
@@ -379,18 +381,18 @@ add_text(LakeRows *rows, gboolean takes_any, const LakeRecordValue *value, GStri
 
 /* jsonb_recv(): a version, which is 1, then the text. */
 static const char *
-add_json(LakeRows *rows, const LakeRecordValue *value, GString *scratch)
+add_json(LakeRows *rows, const LakeJsonScanValue *value, GString *scratch)
 {
-    LakeRecordValue inner;
+    LakeJsonScanValue inner;
 
     g_string_assign(scratch, "\x01");
     append_raw(scratch, value);
-    if (value->kind == LAKE_RECORD_FIELD) {
+    if (value->kind == LAKE_JSON_SCAN_FIELD) {
         g_string_append_c(scratch, ' '); /* a number ends where something else begins */
-        LakeRecordJson json = {.at = scratch->str + 1, .end = scratch->str + scratch->len};
-        if (lake_record_json_value(&json, &inner) != LAKE_RECORD_JSON_GOOD)
+        LakeJsonScan json = {.at = scratch->str + 1, .end = scratch->str + scratch->len};
+        if (lake_json_scan_value(&json, &inner) != LAKE_JSON_SCAN_GOOD)
             return "it is not JSON";
-        lake_record_json_skip_space(&json);
+        lake_json_scan_skip_space(&json);
         if (json.at < json.end)
             return "something follows its JSON";
     }
@@ -400,9 +402,9 @@ add_json(LakeRows *rows, const LakeRecordValue *value, GString *scratch)
 
 const char *
 lake_record_add_value(LakeRows *rows, LakeType type, gboolean takes_any,
-    const LakeRecordValue *value, GString *scratch)
+    const LakeJsonScanValue *value, GString *scratch)
 {
-    if (value->kind == LAKE_RECORD_NULL) {
+    if (value->kind == LAKE_JSON_SCAN_NULL) {
         lake_rows_add_null(rows);
         return NULL;
     }
@@ -443,7 +445,7 @@ lake_record_add_value(LakeRows *rows, LakeType type, gboolean takes_any,
 
 /* "007" and "+5" are codes rather than numbers. */
 static LakeType
-type_of_field(const LakeRecordValue *value)
+type_of_field(const LakeJsonScanValue *value)
 {
     const char *digits = value->text + (value->n_bytes > 0 && *value->text == '-');
     gsize n_bytes = (gsize)(value->text + value->n_bytes - digits);
@@ -466,23 +468,23 @@ type_of_field(const LakeRecordValue *value)
 
 /* OTHER for NULL. */
 static LakeType
-type_of(const LakeRecordValue *value)
+type_of(const LakeJsonScanValue *value)
 {
     switch (value->kind) {
-    case LAKE_RECORD_NULL:
+    case LAKE_JSON_SCAN_NULL:
         return LAKE_TYPE_OTHER;
-    case LAKE_RECORD_FALSE:
-    case LAKE_RECORD_TRUE:
+    case LAKE_JSON_SCAN_FALSE:
+    case LAKE_JSON_SCAN_TRUE:
         return LAKE_TYPE_BOOL;
-    case LAKE_RECORD_NUMBER:
+    case LAKE_JSON_SCAN_NUMBER:
         return value->is_whole ? LAKE_TYPE_INT64 : LAKE_TYPE_FLOAT64;
-    case LAKE_RECORD_STRING:
+    case LAKE_JSON_SCAN_STRING:
         return LAKE_TYPE_TEXT;
-    case LAKE_RECORD_ARRAY:
+    case LAKE_JSON_SCAN_ARRAY:
         return value->is_vector ? LAKE_TYPE_EMBEDDING : LAKE_TYPE_JSONB;
-    case LAKE_RECORD_OBJECT:
+    case LAKE_JSON_SCAN_OBJECT:
         return LAKE_TYPE_JSONB;
-    case LAKE_RECORD_FIELD:
+    case LAKE_JSON_SCAN_FIELD:
         return type_of_field(value);
     }
     g_assert_not_reached();
@@ -495,7 +497,7 @@ are(LakeType one, LakeType other, LakeType first, LakeType second)
 }
 
 gboolean
-lake_record_widen(LakeType *type, const LakeRecordValue *value)
+lake_record_widen(LakeType *type, const LakeJsonScanValue *value)
 {
     LakeType needed = type_of(value);
 
@@ -507,7 +509,7 @@ lake_record_widen(LakeType *type, const LakeRecordValue *value)
         *type = LAKE_TYPE_FLOAT64;
     else if (are(*type, needed, LAKE_TYPE_EMBEDDING, LAKE_TYPE_JSONB))
         *type = LAKE_TYPE_JSONB;
-    else if (value->kind == LAKE_RECORD_FIELD)
+    else if (value->kind == LAKE_JSON_SCAN_FIELD)
         *type = LAKE_TYPE_TEXT;
     else
         return FALSE;
@@ -515,23 +517,23 @@ lake_record_widen(LakeType *type, const LakeRecordValue *value)
 }
 
 const char *
-lake_record_kind_name(const LakeRecordValue *value)
+lake_record_kind_name(const LakeJsonScanValue *value)
 {
     switch (value->kind) {
-    case LAKE_RECORD_NULL:
+    case LAKE_JSON_SCAN_NULL:
         return "null";
-    case LAKE_RECORD_FALSE:
-    case LAKE_RECORD_TRUE:
+    case LAKE_JSON_SCAN_FALSE:
+    case LAKE_JSON_SCAN_TRUE:
         return "true or false";
-    case LAKE_RECORD_NUMBER:
+    case LAKE_JSON_SCAN_NUMBER:
         return "a number";
-    case LAKE_RECORD_STRING:
+    case LAKE_JSON_SCAN_STRING:
         return "a string";
-    case LAKE_RECORD_ARRAY:
+    case LAKE_JSON_SCAN_ARRAY:
         return "a list";
-    case LAKE_RECORD_OBJECT:
+    case LAKE_JSON_SCAN_OBJECT:
         return "an object";
-    case LAKE_RECORD_FIELD:
+    case LAKE_JSON_SCAN_FIELD:
         return "a field";
     }
     g_assert_not_reached();

@@ -22,7 +22,7 @@ read_all(const char *path, const char *text, gsize n_bytes, GError **error)
             const LakeRecordItem *item = &g_array_index(items, LakeRecordItem, i);
             g_string_append_len(all, item->name, (gssize)item->name_bytes);
             g_string_append_c(all, '=');
-            if (item->value.kind == LAKE_RECORD_NULL)
+            if (item->value.kind == LAKE_JSON_SCAN_NULL)
                 g_string_append_c(all, '~');
             else
                 g_string_append_len(all, item->value.text, (gssize)item->value.n_bytes);

@@ -13,12 +13,13 @@ convert(LakeType type, const char *text, gboolean is_field, gboolean takes_any)
     g_autoptr(LakeRows) rows = lake_rows_new(&column, 1);
     g_autoptr(GString) scratch = g_string_new("left over");
     g_autofree char *ended = g_strconcat(text, is_field ? "," : " ", NULL);
-    LakeRecordJson json = {.at = ended, .end = ended + strlen(ended)};
-    LakeRecordValue value = {.kind = LAKE_RECORD_FIELD, .text = ended, .n_bytes = strlen(text)};
+    LakeJsonScan json = {.at = ended, .end = ended + strlen(ended)};
+    LakeJsonScanValue value = {
+        .kind = LAKE_JSON_SCAN_FIELD, .text = ended, .n_bytes = strlen(text)};
     guint32 length_field;
 
     if (!is_field)
-        g_assert_cmpint(lake_record_json_value(&json, &value), ==, LAKE_RECORD_JSON_GOOD);
+        g_assert_cmpint(lake_json_scan_value(&json, &value), ==, LAKE_JSON_SCAN_GOOD);
     const char *reason = lake_record_add_value(rows, type, takes_any, &value, scratch);
     g_assert_cmpuint(lake_rows_count(rows), ==, reason ? 0 : 1);
     if (reason)
@@ -194,11 +195,11 @@ infer(const char *texts, gboolean are_fields)
 
     for (guint i = 0; list[i]; i++) {
         g_autofree char *ended = g_strconcat(list[i], " ", NULL);
-        LakeRecordJson json = {.at = ended, .end = ended + strlen(ended)};
-        LakeRecordValue value = {
-            .kind = LAKE_RECORD_FIELD, .text = ended, .n_bytes = strlen(list[i])};
+        LakeJsonScan json = {.at = ended, .end = ended + strlen(ended)};
+        LakeJsonScanValue value = {
+            .kind = LAKE_JSON_SCAN_FIELD, .text = ended, .n_bytes = strlen(list[i])};
         if (!are_fields)
-            lake_record_json_value(&json, &value);
+            lake_json_scan_value(&json, &value);
         if (!lake_record_widen(&type, &value))
             return LAKE_TYPE_OTHER;
     }

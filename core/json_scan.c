@@ -1,17 +1,17 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "core/ingest/records/json.h"
+#include "core/json_scan.h"
 
 #include <string.h>
 
-static LakeRecordJsonStatus
-bad(LakeRecordJson *json, const char *reason)
+static LakeJsonScanStatus
+bad(LakeJsonScan *json, const char *reason)
 {
     json->reason = reason;
-    return LAKE_RECORD_JSON_BAD;
+    return LAKE_JSON_SCAN_BAD;
 }
 
 void
-lake_record_json_skip_space(LakeRecordJson *json)
+lake_json_scan_skip_space(LakeJsonScan *json)
 {
     while (json->at < json->end &&
            (*json->at == ' ' || *json->at == '\n' || *json->at == '\t' || *json->at == '\r'))
@@ -36,11 +36,11 @@ hexadecimal(const char *at)
 }
 
 /* At the 'u' of an escape. What follows a high surrogate is checked with it. */
-static LakeRecordJsonStatus
-scan_unicode(LakeRecordJson *json)
+static LakeJsonScanStatus
+scan_unicode(LakeJsonScan *json)
 {
     if (json->end - json->at < 5)
-        return LAKE_RECORD_JSON_SHORT;
+        return LAKE_JSON_SCAN_SHORT;
     int unit = hexadecimal(json->at + 1);
     if (unit < 0)
         return bad(json, "\\u wants four hexadecimal digits");
@@ -50,59 +50,59 @@ scan_unicode(LakeRecordJson *json)
         return bad(json, "half of a surrogate pair stands alone");
     if (unit < 0xd800 || unit > 0xdbff) {
         json->at += 5;
-        return LAKE_RECORD_JSON_GOOD;
+        return LAKE_JSON_SCAN_GOOD;
     }
     if (json->end - json->at < 11)
-        return LAKE_RECORD_JSON_SHORT;
+        return LAKE_JSON_SCAN_SHORT;
     int low = json->at[5] == '\\' && json->at[6] == 'u' ? hexadecimal(json->at + 7) : -1;
     if (low < 0xdc00 || low > 0xdfff)
         return bad(json, "half of a surrogate pair stands alone");
     json->at += 11;
-    return LAKE_RECORD_JSON_GOOD;
+    return LAKE_JSON_SCAN_GOOD;
 }
 
 /* At the character after a backslash. */
-static LakeRecordJsonStatus
-scan_escape(LakeRecordJson *json)
+static LakeJsonScanStatus
+scan_escape(LakeJsonScan *json)
 {
     if (json->at >= json->end)
-        return LAKE_RECORD_JSON_SHORT;
+        return LAKE_JSON_SCAN_SHORT;
     if (*json->at == 'u')
         return scan_unicode(json);
     if (!*json->at || !strchr("\"\\/bfnrt", *json->at))
         return bad(json, "there is no such escape");
     json->at++;
-    return LAKE_RECORD_JSON_GOOD;
+    return LAKE_JSON_SCAN_GOOD;
 }
 
 /* At the opening quote. */
-static LakeRecordJsonStatus
-scan_string(LakeRecordJson *json, LakeRecordValue *ret_value)
+static LakeJsonScanStatus
+scan_string(LakeJsonScan *json, LakeJsonScanValue *ret_value)
 {
     const char *begin = ++json->at;
 
-    ret_value->kind = LAKE_RECORD_STRING;
+    ret_value->kind = LAKE_JSON_SCAN_STRING;
     ret_value->has_escapes = FALSE;
     for (;;) {
         while (json->at < json->end && (guchar)*json->at >= ' ' && *json->at != '"' &&
                *json->at != '\\')
             json->at++;
         if (json->at >= json->end)
-            return LAKE_RECORD_JSON_SHORT;
+            return LAKE_JSON_SCAN_SHORT;
         if (*json->at == '"')
             break;
         if (*json->at != '\\')
             return bad(json, "a control character within a string must be escaped");
         ret_value->has_escapes = TRUE;
         json->at++;
-        LakeRecordJsonStatus status = scan_escape(json);
-        if (status != LAKE_RECORD_JSON_GOOD)
+        LakeJsonScanStatus status = scan_escape(json);
+        if (status != LAKE_JSON_SCAN_GOOD)
             return status;
     }
     ret_value->text = begin;
     ret_value->n_bytes = (gsize)(json->at - begin);
     json->at++;
-    return LAKE_RECORD_JSON_GOOD;
+    return LAKE_JSON_SCAN_GOOD;
 }
 
 static const char *
@@ -120,7 +120,7 @@ append_unicode(const char *at, GString *into)
 }
 
 void
-lake_record_json_decode(const LakeRecordValue *string, GString *into)
+lake_json_scan_decode(const LakeJsonScanValue *string, GString *into)
 {
     static const char names[] = "bfnrt";
     static const char meant[] = "\b\f\n\r\t";
@@ -147,7 +147,7 @@ lake_record_json_decode(const LakeRecordValue *string, GString *into)
 /* --- numbers and words --- */
 
 static gboolean
-skip_digits(LakeRecordJson *json)
+skip_digits(LakeJsonScan *json)
 {
     const char *begin = json->at;
 
@@ -156,12 +156,12 @@ skip_digits(LakeRecordJson *json)
     return json->at > begin;
 }
 
-static LakeRecordJsonStatus
-scan_number(LakeRecordJson *json, LakeRecordValue *ret_value)
+static LakeJsonScanStatus
+scan_number(LakeJsonScan *json, LakeJsonScanValue *ret_value)
 {
     const char *begin = json->at;
 
-    ret_value->kind = LAKE_RECORD_NUMBER;
+    ret_value->kind = LAKE_JSON_SCAN_NUMBER;
     ret_value->is_whole = TRUE;
     json->at += *json->at == '-';
     const char *digits = json->at;
@@ -179,17 +179,17 @@ scan_number(LakeRecordJson *json, LakeRecordValue *ret_value)
         is_good = skip_digits(json);
     }
     if (json->at >= json->end)
-        return LAKE_RECORD_JSON_SHORT;
+        return LAKE_JSON_SCAN_SHORT;
     if (!is_good)
         return bad(json, "this is no number");
     ret_value->text = begin;
     ret_value->n_bytes = (gsize)(json->at - begin);
-    return LAKE_RECORD_JSON_GOOD;
+    return LAKE_JSON_SCAN_GOOD;
 }
 
-static LakeRecordJsonStatus
+static LakeJsonScanStatus
 scan_word(
-    LakeRecordJson *json, const char *word, LakeRecordKind kind, LakeRecordValue *ret_value)
+    LakeJsonScan *json, const char *word, LakeJsonScanKind kind, LakeJsonScanValue *ret_value)
 {
     gsize n_bytes = strlen(word);
     gsize n_left = (gsize)(json->end - json->at);
@@ -198,76 +198,76 @@ scan_word(
         return bad(
             json, "expected a value: NaN, Infinity and names without quotes are not JSON");
     if (n_left < n_bytes)
-        return LAKE_RECORD_JSON_SHORT;
+        return LAKE_JSON_SCAN_SHORT;
     ret_value->kind = kind;
     ret_value->text = json->at;
     ret_value->n_bytes = n_bytes;
     json->at += n_bytes;
-    return LAKE_RECORD_JSON_GOOD;
+    return LAKE_JSON_SCAN_GOOD;
 }
 
 /* --- what holds others --- */
 
-static LakeRecordJsonStatus scan_value(LakeRecordJson *json, LakeRecordValue *ret_value);
+static LakeJsonScanStatus scan_value(LakeJsonScan *json, LakeJsonScanValue *ret_value);
 
 /* After an element: TRUE in *ret_has_ended at `closing`, else at what follows a comma. */
-static LakeRecordJsonStatus
-scan_separator(LakeRecordJson *json, char closing, gboolean *ret_has_ended)
+static LakeJsonScanStatus
+scan_separator(LakeJsonScan *json, char closing, gboolean *ret_has_ended)
 {
-    lake_record_json_skip_space(json);
+    lake_json_scan_skip_space(json);
     if (json->at >= json->end)
-        return LAKE_RECORD_JSON_SHORT;
+        return LAKE_JSON_SCAN_SHORT;
     *ret_has_ended = *json->at == closing;
     if (!*ret_has_ended && *json->at != ',')
         return bad(json, closing == ']' ? "expected , or ]" : "expected , or }");
     json->at++;
-    return LAKE_RECORD_JSON_GOOD;
+    return LAKE_JSON_SCAN_GOOD;
 }
 
 /* Behind an opening bracket: TRUE where nothing is in it. */
 static gboolean
-skip_closing(LakeRecordJson *json, char closing)
+skip_closing(LakeJsonScan *json, char closing)
 {
-    lake_record_json_skip_space(json);
+    lake_json_scan_skip_space(json);
     if (json->at >= json->end || *json->at != closing)
         return FALSE;
     json->at++;
     return TRUE;
 }
 
-static LakeRecordJsonStatus
-scan_array(LakeRecordJson *json, LakeRecordValue *ret_value)
+static LakeJsonScanStatus
+scan_array(LakeJsonScan *json, LakeJsonScanValue *ret_value)
 {
-    LakeRecordJsonStatus status = LAKE_RECORD_JSON_GOOD;
+    LakeJsonScanStatus status = LAKE_JSON_SCAN_GOOD;
 
     ret_value->is_vector = TRUE;
     json->at++;
     for (gboolean has_ended = skip_closing(json, ']'); !has_ended;) {
-        LakeRecordValue element;
+        LakeJsonScanValue element;
         status = scan_value(json, &element);
-        if (status == LAKE_RECORD_JSON_GOOD)
+        if (status == LAKE_JSON_SCAN_GOOD)
             status = scan_separator(json, ']', &has_ended);
-        if (status != LAKE_RECORD_JSON_GOOD)
+        if (status != LAKE_JSON_SCAN_GOOD)
             return status;
-        ret_value->is_vector &= element.kind == LAKE_RECORD_NUMBER;
+        ret_value->is_vector &= element.kind == LAKE_JSON_SCAN_NUMBER;
     }
     return status;
 }
 
-static LakeRecordJsonStatus
-scan_member(LakeRecordJson *json, LakeRecordJsonMember *ret_member)
+static LakeJsonScanStatus
+scan_member(LakeJsonScan *json, LakeJsonScanMember *ret_member)
 {
-    lake_record_json_skip_space(json);
+    lake_json_scan_skip_space(json);
     if (json->at >= json->end)
-        return LAKE_RECORD_JSON_SHORT;
+        return LAKE_JSON_SCAN_SHORT;
     if (*json->at != '"')
         return bad(json, "expected a name in double quotes");
-    LakeRecordJsonStatus status = scan_string(json, &ret_member->key);
-    if (status != LAKE_RECORD_JSON_GOOD)
+    LakeJsonScanStatus status = scan_string(json, &ret_member->key);
+    if (status != LAKE_JSON_SCAN_GOOD)
         return status;
-    lake_record_json_skip_space(json);
+    lake_json_scan_skip_space(json);
     if (json->at >= json->end)
-        return LAKE_RECORD_JSON_SHORT;
+        return LAKE_JSON_SCAN_SHORT;
     if (*json->at != ':')
         return bad(json, "expected :");
     json->at++;
@@ -275,18 +275,18 @@ scan_member(LakeRecordJson *json, LakeRecordJsonMember *ret_member)
 }
 
 /* members may be NULL. */
-static LakeRecordJsonStatus
-scan_object(LakeRecordJson *json, GArray *members)
+static LakeJsonScanStatus
+scan_object(LakeJsonScan *json, GArray *members)
 {
-    LakeRecordJsonStatus status = LAKE_RECORD_JSON_GOOD;
+    LakeJsonScanStatus status = LAKE_JSON_SCAN_GOOD;
 
     json->at++;
     for (gboolean has_ended = skip_closing(json, '}'); !has_ended;) {
-        LakeRecordJsonMember member = {0};
+        LakeJsonScanMember member = {0};
         status = scan_member(json, &member);
-        if (status == LAKE_RECORD_JSON_GOOD)
+        if (status == LAKE_JSON_SCAN_GOOD)
             status = scan_separator(json, '}', &has_ended);
-        if (status != LAKE_RECORD_JSON_GOOD)
+        if (status != LAKE_JSON_SCAN_GOOD)
             return status;
         if (members)
             g_array_append_val(members, member);
@@ -294,31 +294,31 @@ scan_object(LakeRecordJson *json, GArray *members)
     return status;
 }
 
-static LakeRecordJsonStatus
-scan_nested(LakeRecordJson *json, LakeRecordValue *ret_value)
+static LakeJsonScanStatus
+scan_nested(LakeJsonScan *json, LakeJsonScanValue *ret_value)
 {
     const char *begin = json->at;
     gboolean is_array = *begin == '[';
 
-    if (json->depth >= LAKE_RECORD_JSON_MAX_DEPTH)
+    if (json->depth >= LAKE_JSON_SCAN_MAX_DEPTH)
         return bad(json, "arrays and objects are nested more than 512 deep");
     json->depth++;
-    LakeRecordJsonStatus status =
+    LakeJsonScanStatus status =
         is_array ? scan_array(json, ret_value) : scan_object(json, NULL);
     json->depth--;
-    ret_value->kind = is_array ? LAKE_RECORD_ARRAY : LAKE_RECORD_OBJECT;
+    ret_value->kind = is_array ? LAKE_JSON_SCAN_ARRAY : LAKE_JSON_SCAN_OBJECT;
     ret_value->text = begin;
     ret_value->n_bytes = (gsize)(json->at - begin);
     return status;
 }
 
-static LakeRecordJsonStatus
-scan_value(LakeRecordJson *json, LakeRecordValue *ret_value)
+static LakeJsonScanStatus
+scan_value(LakeJsonScan *json, LakeJsonScanValue *ret_value)
 {
-    *ret_value = (LakeRecordValue){0};
-    lake_record_json_skip_space(json);
+    *ret_value = (LakeJsonScanValue){0};
+    lake_json_scan_skip_space(json);
     if (json->at >= json->end)
-        return LAKE_RECORD_JSON_SHORT;
+        return LAKE_JSON_SCAN_SHORT;
     switch (*json->at) {
     case '"':
         return scan_string(json, ret_value);
@@ -326,11 +326,11 @@ scan_value(LakeRecordJson *json, LakeRecordValue *ret_value)
     case '[':
         return scan_nested(json, ret_value);
     case 't':
-        return scan_word(json, "true", LAKE_RECORD_TRUE, ret_value);
+        return scan_word(json, "true", LAKE_JSON_SCAN_TRUE, ret_value);
     case 'f':
-        return scan_word(json, "false", LAKE_RECORD_FALSE, ret_value);
+        return scan_word(json, "false", LAKE_JSON_SCAN_FALSE, ret_value);
     case 'n':
-        return scan_word(json, "null", LAKE_RECORD_NULL, ret_value);
+        return scan_word(json, "null", LAKE_JSON_SCAN_NULL, ret_value);
     default:
         if (*json->at == '-' || g_ascii_isdigit(*json->at))
             return scan_number(json, ret_value);
@@ -339,18 +339,18 @@ scan_value(LakeRecordJson *json, LakeRecordValue *ret_value)
     }
 }
 
-LakeRecordJsonStatus
-lake_record_json_value(LakeRecordJson *json, LakeRecordValue *ret_value)
+LakeJsonScanStatus
+lake_json_scan_value(LakeJsonScan *json, LakeJsonScanValue *ret_value)
 {
     return scan_value(json, ret_value);
 }
 
-LakeRecordJsonStatus
-lake_record_json_object(LakeRecordJson *json, GArray *members)
+LakeJsonScanStatus
+lake_json_scan_object(LakeJsonScan *json, GArray *members)
 {
-    lake_record_json_skip_space(json);
+    lake_json_scan_skip_space(json);
     if (json->at >= json->end)
-        return LAKE_RECORD_JSON_SHORT;
+        return LAKE_JSON_SCAN_SHORT;
     if (*json->at != '{')
         return bad(json, "a row must be an object: { \"column\": value, ... }");
     json->depth = 1;
