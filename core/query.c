@@ -27,6 +27,9 @@ typedef struct {
     guint32 *oids;
     const char **texts;
     gsize *lengths;
+    gboolean is_json; /* the server gives values as JSON: what the encoder takes is that */
+    const char **json_texts; /* texts itself unless is_json */
+    gsize *json_lengths;
 
     LakeSpool *into;
     gint64 start;   /* where the result begins in `into` */
@@ -211,8 +214,8 @@ append_kept(Run *run, gboolean is_header, GError **error)
     g_string_truncate(run->json, 0);
     g_string_truncate(run->csv, 0);
     lake_csv_append_record(run->csv, run->texts, run->lengths, run->n_columns);
-    if (!is_header &&
-        !lake_json_encoder_row(run->encoder, run->texts, run->lengths, run->json, error))
+    if (!is_header && !lake_json_encoder_row(
+                          run->encoder, run->json_texts, run->json_lengths, run->json, error))
         return FALSE;
     lake_kept_append(run->piece, run->json, run->csv);
     /* What a change returned must fit in each format, as there is no second try. */
@@ -228,7 +231,8 @@ append_row(Run *run, GError **error)
     switch (run->options->format) {
     case LAKE_QUERY_JSON:
     case LAKE_QUERY_JSONL:
-        return lake_json_encoder_row(run->encoder, run->texts, run->lengths, run->piece, error);
+        return lake_json_encoder_row(
+            run->encoder, run->json_texts, run->json_lengths, run->piece, error);
     case LAKE_QUERY_CSV:
         lake_csv_append_record(run->piece, run->texts, run->lengths, run->n_columns);
         return TRUE;
@@ -268,6 +272,9 @@ begin_rows(const LakeResult *columns, gpointer user_data, GError **error)
     run->oids = g_new0(guint32, run->n_columns + 1);
     run->texts = g_new0(const char *, run->n_columns + 1);
     run->lengths = g_new0(gsize, run->n_columns + 1);
+    run->is_json = lake_result_is_json(columns);
+    run->json_texts = run->is_json ? g_new0(const char *, run->n_columns + 1) : run->texts;
+    run->json_lengths = run->is_json ? g_new0(gsize, run->n_columns + 1) : run->lengths;
     for (guint i = 0; i < run->n_columns; i++) {
         run->texts[i] = lake_result_column_name(columns, i);
         run->lengths[i] = strlen(run->texts[i]);
@@ -289,6 +296,8 @@ take_row(const LakeResult *row, gpointer user_data, GError **error)
     for (guint i = 0; i < run->n_columns; i++) {
         run->texts[i] = lake_result_text(row, 0, i);
         run->lengths[i] = lake_result_length(row, 0, i);
+        if (run->is_json)
+            run->json_texts[i] = lake_result_json(row, 0, i, &run->json_lengths[i]);
     }
 
     lake_query_format_begin_row(piece, run->options->format, run->n_rows);
@@ -318,6 +327,10 @@ clear_run(Run *run)
     g_clear_pointer(&run->encoder, lake_json_encoder_free);
     g_clear_pointer(&run->types, g_hash_table_unref);
     g_clear_pointer(&run->oids, g_free);
+    if (run->is_json) {
+        g_free(run->json_texts);
+        g_free(run->json_lengths);
+    }
     g_clear_pointer(&run->texts, g_free);
     g_clear_pointer(&run->lengths, g_free);
     clear_string(&run->piece);

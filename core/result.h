@@ -27,3 +27,29 @@ gboolean lake_result_bool(const LakeResult *result, guint row, guint column);
 
 /* Rows that the statement inserted, updated or deleted. */
 gint64 lake_result_n_affected(const LakeResult *result);
+
+/* A value as JSON, where the server gives values as JSON (a service over HTTP, for which every
+ * column's OID is that of json); NULL elsewhere, and for SQL NULL. Borrowed, *ret_n_bytes long,
+ * not NUL-terminated. */
+gboolean lake_result_is_json(const LakeResult *result);
+const char *
+lake_result_json(const LakeResult *result, guint row, guint column, gsize *ret_n_bytes);
+
+/* For those who make one: core/result.c only forwards to these. */
+typedef struct {
+    void (*free)(LakeResult *result);
+    guint (*n_rows)(const LakeResult *result);
+    guint (*n_columns)(const LakeResult *result);
+    const char *(*column_name)(const LakeResult *result, guint column);
+    guint32 (*column_oid)(const LakeResult *result, guint column);
+    const char *(*text)(const LakeResult *result, guint row, guint column);
+    gsize (*length)(const LakeResult *result, guint row, guint column);
+    gint64 (*n_affected)(const LakeResult *result);
+    /* May be missing. */
+    const char *(*json)(const LakeResult *result, guint row, guint column, gsize *ret_n_bytes);
+} LakeResultClass;
+
+/* First member of every implementation. */
+struct LakeResult {
+    const LakeResultClass *class;
+};

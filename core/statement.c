@@ -49,6 +49,7 @@ lake_statement_free(LakeStatement *statement)
 
     g_free(statement->sql);
     g_array_unref(statement->parameters);
+    g_clear_pointer(&statement->bytes_columns, g_array_unref);
     g_free(statement);
 }
 
@@ -98,6 +99,14 @@ lake_statement_add_value(LakeStatement *statement, const LakeRows *rows, guint c
 
     g_assert(column < lake_rows_n_columns(rows) && lake_rows_count(rows) == 1);
     g_array_append_val(statement->parameters, parameter);
+}
+
+void
+lake_statement_expect_bytes(LakeStatement *statement, guint column)
+{
+    if (!statement->bytes_columns)
+        statement->bytes_columns = g_array_new(FALSE, FALSE, sizeof(guint));
+    g_array_append_val(statement->bytes_columns, column);
 }
 
 /* Appends text with every byte that is among `doubled` written twice. */

@@ -5,82 +5,87 @@
 #include <stdlib.h>
 #include <string.h>
 
-LakeResult *
-lake_pg_result_new(PGresult *result)
+static const PGresult *
+of(const LakeResult *result)
 {
-    LakeResult *wrapped = g_new(LakeResult, 1);
-
-    wrapped->result = result;
-    return wrapped;
+    return ((const LakePgResult *)result)->result;
 }
 
-void
-lake_result_free(LakeResult *result)
+static void
+result_free(LakeResult *result)
 {
-    if (!result)
-        return;
-    PQclear(result->result);
+    PQclear(((LakePgResult *)result)->result);
     g_free(result);
 }
 
-guint
-lake_result_n_rows(const LakeResult *result)
+static guint
+result_n_rows(const LakeResult *result)
 {
-    return (guint)PQntuples(result->result);
+    return (guint)PQntuples(of(result));
 }
 
-guint
-lake_result_n_columns(const LakeResult *result)
+static guint
+result_n_columns(const LakeResult *result)
 {
-    return (guint)PQnfields(result->result);
+    return (guint)PQnfields(of(result));
 }
 
-const char *
-lake_result_column_name(const LakeResult *result, guint column)
+static const char *
+result_column_name(const LakeResult *result, guint column)
 {
-    return PQfname(result->result, (int)column);
+    return PQfname(of(result), (int)column);
 }
 
-guint32
-lake_result_column_oid(const LakeResult *result, guint column)
+static guint32
+result_column_oid(const LakeResult *result, guint column)
 {
-    return PQftype(result->result, (int)column);
+    return PQftype(of(result), (int)column);
 }
 
-const char *
-lake_result_text(const LakeResult *result, guint row, guint column)
+static const char *
+result_text(const LakeResult *result, guint row, guint column)
 {
-    if (PQgetisnull(result->result, (int)row, (int)column))
+    if (PQgetisnull(of(result), (int)row, (int)column))
         return NULL;
-    return PQgetvalue(result->result, (int)row, (int)column);
+    return PQgetvalue(of(result), (int)row, (int)column);
 }
 
-gsize
-lake_result_length(const LakeResult *result, guint row, guint column)
+static gsize
+result_length(const LakeResult *result, guint row, guint column)
 {
-    return (gsize)PQgetlength(result->result, (int)row, (int)column);
+    return (gsize)PQgetlength(of(result), (int)row, (int)column);
 }
 
-gint64
-lake_result_int64(const LakeResult *result, guint row, guint column)
+static gint64
+result_n_affected(const LakeResult *result)
 {
-    const char *text = lake_result_text(result, row, column);
-
-    return text ? g_ascii_strtoll(text, NULL, 10) : 0;
+    return g_ascii_strtoll(PQcmdTuples((PGresult *)of(result)), NULL, 10);
 }
 
-gboolean
-lake_result_bool(const LakeResult *result, guint row, guint column)
-{
-    const char *text = lake_result_text(result, row, column);
+static const LakeResultClass result_class = {
+    .free = result_free,
+    .n_rows = result_n_rows,
+    .n_columns = result_n_columns,
+    .column_name = result_column_name,
+    .column_oid = result_column_oid,
+    .text = result_text,
+    .length = result_length,
+    .n_affected = result_n_affected,
+};
 
-    return text && text[0] == 't';
+LakeResult *
+lake_pg_result_new(PGresult *result)
+{
+    LakePgResult *wrapped = g_new(LakePgResult, 1);
+
+    *wrapped = lake_pg_result_lend(result);
+    return &wrapped->base;
 }
 
-gint64
-lake_result_n_affected(const LakeResult *result)
+LakePgResult
+lake_pg_result_lend(PGresult *result)
 {
-    return g_ascii_strtoll(PQcmdTuples(result->result), NULL, 10);
+    return (LakePgResult){.base.class = &result_class, .result = result};
 }
 
 static char *

@@ -8,14 +8,17 @@
 #include "core/result.h"
 #include <libpq-fe.h>
 
-struct LakeResult {
-    PGresult *result;
-};
-
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(PGresult, PQclear)
+
+typedef struct {
+    LakeResult base;
+    PGresult *result;
+} LakePgResult;
 
 /* Owns result. */
 LakeResult *lake_pg_result_new(PGresult *result);
+/* One that only lends it, and need not be freed. */
+LakePgResult lake_pg_result_lend(PGresult *result);
 
 /* Sets *error from what the server said. */
 void lake_pg_result_error(const PGresult *result, GError **error);

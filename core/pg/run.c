@@ -298,7 +298,7 @@ static gboolean
 hand_over(LakePgConnection *connection, PGresult *result, gboolean *has_begun,
     const LakeStreamSink *sink, gpointer user_data, GError **error)
 {
-    const LakeResult wrapped = {.result = result};
+    const LakePgResult wrapped = lake_pg_result_lend(result);
     ExecStatusType status = PQresultStatus(result);
 
     if (status == PGRES_FATAL_ERROR) {
@@ -314,10 +314,10 @@ hand_over(LakePgConnection *connection, PGresult *result, gboolean *has_begun,
     }
     if (!*has_begun) {
         *has_begun = TRUE;
-        if (!sink->begin(&wrapped, user_data, error))
+        if (!sink->begin(&wrapped.base, user_data, error))
             return FALSE;
     }
-    return status != PGRES_SINGLE_TUPLE || sink->row(&wrapped, user_data, error);
+    return status != PGRES_SINGLE_TUPLE || sink->row(&wrapped.base, user_data, error);
 }
 
 gboolean
