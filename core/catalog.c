@@ -3,6 +3,7 @@
 
 #include "core/error.h"
 #include "core/ledger.h"
+#include "core/recent.h"
 #include <cjson/cJSON.h>
 #include <string.h>
 
@@ -12,11 +13,14 @@ struct LakeCatalog {
     char *ledger;         /* quoted, qualified */
     char *root;           /* of dataset paths */
     LakeChanges *changes; /* borrowed, or NULL */
+    LakeRecent *recent;   /* NULL: the server has no lag */
 };
 
 /* Tables, partitioned tables, foreign tables, views, materialised views. */
 #define SHOWN_KINDS "('r', 'p', 'f', 'v', 'm')"
-#define SHOWN_NAMES "c.relname !~ '^pg_deeplake_' AND c.relname <> '" LAKE_LEDGER_TABLE "'"
+#define SHOWN_NAMES                                                                            \
+    "c.relname !~ '^pg_deeplake_' AND c.relname NOT IN ('" LAKE_LEDGER_TABLE                   \
+    "', '" LAKE_CATALOG_STAGING_TABLE "')"
 
 static const char list_sql[] =
     "SELECT c.relname, c.relkind IN ('v', 'm'), c.relkind IN ('r', 'p') AND EXISTS ("
@@ -108,8 +112,24 @@ lake_catalog_set_changes(LakeCatalog *catalog, LakeChanges *changes)
 void
 lake_catalog_changed(LakeCatalog *catalog, const char *table, guint kinds)
 {
+    if (kinds == LAKE_CHANGE_ALL)
+        lake_recent_forget(catalog->recent, table);
     if (catalog->changes)
         lake_changes_note(catalog->changes, table, kinds);
+}
+
+void
+lake_catalog_set_lag(LakeCatalog *catalog, gint64 lag_ms)
+{
+    g_assert(!catalog->recent);
+    if (lag_ms > 0)
+        catalog->recent = lake_recent_new(lag_ms);
+}
+
+LakeRecent *
+lake_catalog_recent(LakeCatalog *catalog)
+{
+    return catalog->recent;
 }
 
 LakeTransport *
@@ -157,6 +177,7 @@ run_text(LakeCatalog *catalog, const char *sql, const char *first, const char *s
         lake_statement_add_text(statement, second);
     statement->is_prepared = TRUE;
     statement->is_repeatable = TRUE;
+    statement->scope = LAKE_SCOPE_STRUCTURE;
     return lake_transport_run(
         catalog->transport, LAKE_TRANSPORT_INTERACTIVE, statement, cancellable, error);
 }
@@ -172,6 +193,7 @@ lock_creation(LakeCatalog *catalog, const char *name)
 
     lake_statement_add_text(statement, catalog->schema);
     lake_statement_add_text(statement, name);
+    statement->is_lock = TRUE;
     return statement;
 }
 
@@ -275,6 +297,7 @@ lake_catalog_free(LakeCatalog *catalog)
     g_free(catalog->schema);
     g_free(catalog->ledger);
     g_free(catalog->root);
+    lake_recent_free(catalog->recent);
     g_free(catalog);
 }
 
@@ -352,7 +375,7 @@ lake_catalog_check_name(const char *name, GError **error)
         return FALSE;
     }
     if (!*name || g_str_has_prefix(name, "pg_deeplake_") ||
-        strcmp(name, LAKE_LEDGER_TABLE) == 0) {
+        strcmp(name, LAKE_LEDGER_TABLE) == 0 || strcmp(name, LAKE_CATALOG_STAGING_TABLE) == 0) {
         lake_error_set(error, LAKE_ERROR_CLASS_TABLE, LAKE_ERROR_BAD_INPUT,
             "the name \"%s\" is reserved", name);
         return FALSE;

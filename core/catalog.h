@@ -13,6 +13,9 @@
 
 #define LAKE_CATALOG_NAME_MAX_BYTES 63 /* NAMEDATALEN - 1 */
 
+/* Rows on their way to a service (core/api/upload.h); hidden, as the ledger. */
+#define LAKE_CATALOG_STAGING_TABLE "deeplakefs_staging"
+
 typedef enum { LAKE_TABLE_TABLE, LAKE_TABLE_VIEW } LakeTableKind;
 
 typedef struct {
@@ -52,6 +55,12 @@ LakeCatalog *lake_catalog_open(LakeTransport *transport, const char *schema, gbo
     GCancellable *cancellable, GError **error);
 void lake_catalog_free(LakeCatalog *catalog);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(LakeCatalog, lake_catalog_free)
+
+/* The server's reads may be behind its changes by this much: core/ledger.c remembers ours. 0:
+ * they are not, as at first. Once, before it is used. */
+void lake_catalog_set_lag(LakeCatalog *catalog, gint64 lag_ms);
+/* Borrowed; NULL without a lag. For core/ledger.c and core/ingest/. */
+struct LakeRecent *lake_catalog_recent(LakeCatalog *catalog);
 
 /* Who is told of changes that are made here; borrowed. NULL: nobody, as at first. */
 void lake_catalog_set_changes(LakeCatalog *catalog, LakeChanges *changes);

@@ -147,9 +147,12 @@ lake_changes_note(LakeChanges *changes, const char *table, guint kinds)
     const LakeChangesWatch *watch;
     gpointer watch_data;
 
+    gboolean can_tell = lake_transport_can_listen(changes->transport);
+
     g_mutex_lock(&changes->lock);
-    lake_changeset_add(changes->pending, table, kinds);
-    if (!changes->announcer)
+    if (can_tell)
+        lake_changeset_add(changes->pending, table, kinds);
+    if (can_tell && !changes->announcer)
         changes->announcer = start_thread("announcer", run_announcer, changes);
     g_cond_broadcast(&changes->woken);
     watch = changes->watch;

@@ -2,6 +2,7 @@
 #include "core/ledger.h"
 
 #include "core/error.h"
+#include "core/recent.h"
 #include <string.h>
 #include <sys/stat.h>
 
@@ -155,6 +156,12 @@ has_sqlstate(const GError *error, const char *sqlstate)
     return facts && g_strcmp0(facts->sqlstate, sqlstate) == 0;
 }
 
+static LakeRecent *
+recent(LakeCatalog *catalog)
+{
+    return lake_catalog_recent(catalog);
+}
+
 /* The entry of the zone itself makes it one. */
 static void
 note_changed(LakeCatalog *catalog, const char *table, const char *path, guint kinds)
@@ -196,8 +203,9 @@ run_reading(
     "  JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace"                               \
     "  WHERE n.nspname = current_schema() AND c.relname = table_name))"
 
-GPtrArray *
-lake_ledger_list(LakeCatalog *catalog, const char *table, const char *folder, const char *after,
+/* As the server has them. */
+static GPtrArray *
+list_stored(LakeCatalog *catalog, const char *table, const char *folder, const char *after,
     guint limit, GCancellable *cancellable, GError **error)
 {
     g_autoptr(GError) failure = NULL;
@@ -214,6 +222,7 @@ lake_ledger_list(LakeCatalog *catalog, const char *table, const char *folder, co
     lake_statement_add_int64(statement, limit);
     statement->is_prepared = TRUE;
     statement->is_repeatable = TRUE;
+    statement->scope = LAKE_SCOPE_STRUCTURE;
     g_autoptr(LakeResult) result = run_reading(catalog, statement, cancellable, &failure);
     if (!result && is_missing_ledger(failure))
         return g_ptr_array_new_with_free_func((GDestroyNotify)lake_ledger_entry_unref);
@@ -230,6 +239,34 @@ lake_ledger_list(LakeCatalog *catalog, const char *table, const char *folder, co
     return entries;
 }
 
+/* Where much of a part was removed since, what follows it is needed too: fewer than limit mean
+ * that there are no more. */
+GPtrArray *
+lake_ledger_list(LakeCatalog *catalog, const char *table, const char *folder, const char *after,
+    guint limit, GCancellable *cancellable, GError **error)
+{
+    g_autoptr(GPtrArray) all =
+        g_ptr_array_new_with_free_func((GDestroyNotify)lake_ledger_entry_unref);
+    g_autofree char *from = g_strdup(after);
+
+    for (gboolean is_end = FALSE; !is_end && all->len < limit;) {
+        g_autoptr(GPtrArray) part =
+            list_stored(catalog, table, folder, from, limit, cancellable, error);
+        if (!part)
+            return NULL;
+
+        is_end = part->len < limit;
+        g_autofree char *before = g_steal_pointer(&from);
+        if (!is_end)
+            from = g_strdup(((LakeLedgerEntry *)part->pdata[part->len - 1])->name);
+        lake_recent_correct(recent(catalog), table, folder, before, is_end, part);
+        g_ptr_array_extend_and_steal(all, g_steal_pointer(&part));
+    }
+    if (all->len > limit)
+        g_ptr_array_set_size(all, (gint)limit);
+    return g_steal_pointer(&all);
+}
+
 static void
 set_not_found(const char *table, const char *path, GError **error)
 {
@@ -237,16 +274,20 @@ set_not_found(const char *table, const char *path, GError **error)
         "nothing was ingested as ingest/%s/%s", table, path);
 }
 
-LakeLedgerEntry *
-lake_ledger_find(LakeCatalog *catalog, const char *table, const char *path,
+static LakeLedgerEntry *
+find_stored(LakeCatalog *catalog, const char *table, const char *path,
     GCancellable *cancellable, GError **error)
 {
     g_autoptr(GError) failure = NULL;
+    /* A row in any case, of NULLs where there is no entry: no answer at all is another thing. */
     g_autoptr(LakeStatement) statement = keyed_statement(table, path,
-        "SELECT " ENTRY_COLUMNS
-        " FROM %s WHERE table_name = $1 AND folder = $2 AND name = $3" HAS_ITS_TABLE,
+        "SELECT l.* FROM (VALUES (1)) always LEFT JOIN (SELECT " ENTRY_COLUMNS
+        " FROM %s WHERE table_name = $1 AND folder = $2 AND name = $3" HAS_ITS_TABLE
+        ") l ON true",
         lake_catalog_ledger(catalog));
     statement->is_repeatable = TRUE;
+    statement->has_always_rows = TRUE;
+    statement->scope = LAKE_SCOPE_STRUCTURE;
     g_autoptr(LakeResult) result = run_reading(catalog, statement, cancellable, &failure);
 
     if (!result && !is_missing_ledger(failure)) {
@@ -254,11 +295,24 @@ lake_ledger_find(LakeCatalog *catalog, const char *table, const char *path,
             error, g_steal_pointer(&failure), "looking up ingest/%s/%s: ", table, path);
         return NULL;
     }
-    if (!result || lake_result_n_rows(result) == 0) {
+    if (!result || !lake_result_text(result, 0, 0)) {
         set_not_found(table, path, error);
         return NULL;
     }
     return entry_from_row(result, 0);
+}
+
+LakeLedgerEntry *
+lake_ledger_find(LakeCatalog *catalog, const char *table, const char *path,
+    GCancellable *cancellable, GError **error)
+{
+    LakeLedgerEntry *entry = NULL;
+
+    if (!lake_recent_find(recent(catalog), table, path, &entry))
+        return find_stored(catalog, table, path, cancellable, error);
+    if (!entry)
+        set_not_found(table, path, error);
+    return entry;
 }
 
 GPtrArray *
@@ -266,10 +320,11 @@ lake_ledger_zones(LakeCatalog *catalog, GCancellable *cancellable, GError **erro
 {
     g_autoptr(GError) failure = NULL;
     g_autoptr(LakeStatement) statement = lake_statement_new_printf(
-        "SELECT table_name FROM %s WHERE folder = '' AND name = '' ORDER BY table_name",
+        "SELECT table_name FROM %s WHERE folder = '' AND name = '' ORDER BY table_name COLLATE \"C\"",
         lake_catalog_ledger(catalog));
     statement->is_prepared = TRUE;
     statement->is_repeatable = TRUE;
+    statement->scope = LAKE_SCOPE_STRUCTURE;
     g_autoptr(LakeResult) result = run(catalog, statement, cancellable, &failure);
     GPtrArray *zones;
 
@@ -282,6 +337,7 @@ lake_ledger_zones(LakeCatalog *catalog, GCancellable *cancellable, GError **erro
     zones = g_ptr_array_new_with_free_func(g_free);
     for (guint row = 0; result && row < lake_result_n_rows(result); row++)
         g_ptr_array_add(zones, g_strdup(lake_result_text(result, row, 0)));
+    lake_recent_correct_zones(recent(catalog), zones);
     return zones;
 }
 
@@ -294,6 +350,18 @@ add_attributes(LakeStatement *statement, const LakeFileAttributes *attributes)
     lake_statement_add_int64(statement, attributes->mtime_ns);
 }
 
+static void
+remember_folder(LakeCatalog *catalog, const char *table, const char *path,
+    const LakeFileAttributes *attributes, const char *xattrs)
+{
+    g_autoptr(LakeLedgerEntry) entry = lake_ledger_entry_new(path);
+
+    entry->is_folder = TRUE;
+    entry->attributes = *attributes;
+    entry->xattrs = g_strdup(xattrs);
+    lake_recent_put(recent(catalog), table, entry);
+}
+
 gboolean
 lake_ledger_add_folder(LakeCatalog *catalog, const char *table, const char *path,
     const LakeFileAttributes *attributes, GCancellable *cancellable, GError **error)
@@ -303,9 +371,10 @@ lake_ledger_add_folder(LakeCatalog *catalog, const char *table, const char *path
 
     g_autoptr(LakeStatement) statement = keyed_statement(table, path,
         "INSERT INTO %s (table_name, folder, name, kind, mode, uid, gid, mtime_ns)"
-        " VALUES ($1, $2, $3, 'folder', $4, $5, $6, $7) ON CONFLICT DO NOTHING",
+        " VALUES ($1, $2, $3, 'folder', $4, $5, $6, $7) ON CONFLICT DO NOTHING RETURNING 1",
         lake_catalog_ledger(catalog));
     add_attributes(statement, attributes);
+    statement->scope = LAKE_SCOPE_ROWS;
     g_autoptr(LakeResult) result = run(catalog, statement, cancellable, error);
     if (!result || lake_result_n_affected(result) > 0)
         note_changed(catalog, table, path, 0);
@@ -316,6 +385,31 @@ lake_ledger_add_folder(LakeCatalog *catalog, const char *table, const char *path
             "ingest/%s/%s is there already", table, path);
         return FALSE;
     }
+    remember_folder(catalog, table, path, attributes, NULL);
+    return TRUE;
+}
+
+/* What the server may not show yet, in attributes of an entry that it has. */
+static gboolean
+remember_attributes(LakeCatalog *catalog, const char *table, const char *path,
+    const LakeFileAttributes *attributes, const char *xattrs, GCancellable *cancellable,
+    GError **error)
+{
+    if (!recent(catalog))
+        return TRUE;
+    if (*path == '\0') {
+        remember_folder(catalog, table, path, attributes, xattrs);
+        return TRUE;
+    }
+    g_autoptr(LakeLedgerEntry) there =
+        lake_ledger_find(catalog, table, path, cancellable, error);
+    if (!there)
+        return FALSE;
+    g_autoptr(LakeLedgerEntry) changed = lake_ledger_entry_copy(there);
+    changed->attributes = *attributes;
+    g_free(changed->xattrs);
+    changed->xattrs = g_strdup(xattrs);
+    lake_recent_put(recent(catalog), table, changed);
     return TRUE;
 }
 
@@ -333,17 +427,18 @@ lake_ledger_set_attributes(LakeCatalog *catalog, const char *table, const char *
                   " VALUES ($1, $2, $3, 'folder', $4, $5, $6, $7, $8::jsonb)"
                   " ON CONFLICT (table_name, folder, name) DO UPDATE SET mode = excluded.mode,"
                   " uid = excluded.uid, gid = excluded.gid, mtime_ns = excluded.mtime_ns,"
-                  " xattrs = excluded.xattrs",
+                  " xattrs = excluded.xattrs RETURNING 1",
                   lake_catalog_ledger(catalog))
             : keyed_statement(table, path,
                   "UPDATE %s SET mode = $4, uid = $5, gid = $6, mtime_ns = $7, xattrs = "
                   "$8::jsonb"
-                  " WHERE table_name = $1 AND folder = $2 AND name = $3",
+                  " WHERE table_name = $1 AND folder = $2 AND name = $3 RETURNING 1",
                   lake_catalog_ledger(catalog));
 
     add_attributes(statement, attributes);
     lake_statement_add_text(statement, xattrs);
     statement->is_repeatable = TRUE;
+    statement->scope = LAKE_SCOPE_ROWS;
     g_autoptr(LakeResult) result = run(catalog, statement, cancellable, error);
     note_changed(catalog, table, path, 0);
     if (!result)
@@ -352,7 +447,8 @@ lake_ledger_set_attributes(LakeCatalog *catalog, const char *table, const char *
         set_not_found(table, path, error);
         return FALSE;
     }
-    return TRUE;
+    return remember_attributes(
+        catalog, table, path, attributes, xattrs, cancellable, error);
 }
 
 /* Locked by a statement of its own, so that those after it see what a concurrent change of the
@@ -360,29 +456,38 @@ lake_ledger_set_attributes(LakeCatalog *catalog, const char *table, const char *
 static LakeStatement *
 lock_entry(LakeCatalog *catalog, const char *table, const char *path)
 {
-    return keyed_statement(table, path,
+    LakeStatement *statement = keyed_statement(table, path,
         "SELECT FROM %s WHERE table_name = $1 AND folder = $2 AND name = $3 FOR UPDATE",
         lake_catalog_ledger(catalog));
+
+    statement->is_lock = TRUE;
+    return statement;
 }
 
 static LakeStatement *
 delete_rows(LakeCatalog *catalog, const char *table, const char *path)
 {
     g_autofree char *qualified = lake_catalog_qualify(catalog, table);
-
-    return keyed_statement(table, path,
+    LakeStatement *statement = keyed_statement(table, path,
         "DELETE FROM %s WHERE file_id = (SELECT file_id FROM %s"
         " WHERE table_name = $1 AND folder = $2 AND name = $3)",
         qualified, lake_catalog_ledger(catalog));
+
+    statement->scope = LAKE_SCOPE_ROWS;
+    return statement;
 }
 
 static LakeStatement *
 delete_entry(LakeCatalog *catalog, const char *table, const char *path)
 {
-    return keyed_statement(table, path,
+    LakeStatement *statement = keyed_statement(table, path,
         "DELETE FROM %s WHERE table_name = $1 AND folder = $2 AND name = $3 AND kind <> "
         "'folder'",
         lake_catalog_ledger(catalog));
+
+    statement->scope = LAKE_SCOPE_ROWS;
+    statement->n_expected = 1;
+    return statement;
 }
 
 gboolean
@@ -405,22 +510,27 @@ lake_ledger_remove_file(LakeCatalog *catalog, const char *table, const char *pat
             lake_transport_run(transport, LAKE_TRANSPORT_BULK, entry, cancellable, &failure);
     }
     note_changed(catalog, table, path, LAKE_CHANGE_ROWS);
+    gboolean is_gone = result ? lake_result_n_affected(result) == 0
+                              : g_error_matches(failure, LAKE_ERROR, LAKE_ERROR_STALE);
+    if (is_gone) {
+        set_not_found(table, path, error);
+        return FALSE;
+    }
     if (!result) {
         g_propagate_prefixed_error(
             error, g_steal_pointer(&failure), "removing ingest/%s/%s: ", table, path);
         return FALSE;
     }
-    if (lake_result_n_affected(result) == 0) {
-        set_not_found(table, path, error);
-        return FALSE;
-    }
+    lake_recent_remove(recent(catalog), table, path);
     return TRUE;
 }
 
-gboolean
-lake_ledger_remove_folder(LakeCatalog *catalog, const char *table, const char *path,
+/* FALSE without an error: nothing was deleted. */
+static gboolean
+delete_folder(LakeCatalog *catalog, const char *table, const char *path,
     GCancellable *cancellable, GError **error)
 {
+    g_autoptr(GError) failure = NULL;
     g_autoptr(LakeStatement) lock = lock_entry(catalog, table, path);
     g_autoptr(LakeStatement) remove = keyed_statement(table, path,
         "DELETE FROM %s l WHERE table_name = $1 AND folder = $2 AND name = $3 AND kind = "
@@ -429,15 +539,34 @@ lake_ledger_remove_folder(LakeCatalog *catalog, const char *table, const char *p
         "  AND i.name <> '')",
         lake_catalog_ledger(catalog), lake_catalog_ledger(catalog));
     LakeStatement *all[] = {lock, remove};
-    g_autoptr(LakeResult) result = lake_transport_run_all(lake_catalog_transport(catalog),
-        LAKE_TRANSPORT_INTERACTIVE, all, G_N_ELEMENTS(all), cancellable, error);
 
-    if (!result || lake_result_n_affected(result) > 0)
+    remove->scope = LAKE_SCOPE_ROWS;
+    remove->n_expected = 1;
+    g_autoptr(LakeResult) result = lake_transport_run_all(lake_catalog_transport(catalog),
+        LAKE_TRANSPORT_INTERACTIVE, all, G_N_ELEMENTS(all), cancellable, &failure);
+    gboolean is_deleted = result && lake_result_n_affected(result) > 0;
+
+    if (is_deleted || (failure && !g_error_matches(failure, LAKE_ERROR, LAKE_ERROR_STALE)))
         note_changed(catalog, table, path, 0);
-    if (!result)
-        return FALSE;
-    if (lake_result_n_affected(result) > 0)
+    if (is_deleted)
+        lake_recent_remove(recent(catalog), table, path);
+    if (failure && !g_error_matches(failure, LAKE_ERROR, LAKE_ERROR_STALE))
+        g_propagate_error(error, g_steal_pointer(&failure));
+    return is_deleted;
+}
+
+gboolean
+lake_ledger_remove_folder(LakeCatalog *catalog, const char *table, const char *path,
+    GCancellable *cancellable, GError **error)
+{
+    g_autoptr(GError) failure = NULL;
+
+    if (delete_folder(catalog, table, path, cancellable, &failure))
         return TRUE;
+    if (failure) {
+        g_propagate_error(error, g_steal_pointer(&failure));
+        return FALSE;
+    }
     /* Nothing deleted: not there, or not empty. A zone without an entry may still have files.
      */
     g_autoptr(GPtrArray) inside =
@@ -472,6 +601,7 @@ move_entries(LakeTransaction *transaction, LakeCatalog *catalog, const char *tab
         lake_catalog_ledger(catalog));
     lake_statement_add_text(move, folder);
     lake_statement_add_text(move, name);
+    move->n_expected = 1;
     g_autoptr(LakeResult) moved = lake_transaction_run(transaction, move, cancellable, error);
     if (!moved)
         return FALSE;
@@ -578,6 +708,7 @@ lake_ledger_rename(LakeCatalog *catalog, const char *table, const char *path,
         return FALSE;
     gboolean is_good =
         rename_in(transaction, catalog, columns, table, path, new_path, cancellable, error);
+    lake_recent_forget(recent(catalog), table);
     note_changed(catalog, table, path, LAKE_CHANGE_ROWS);
     if (!is_good) {
         g_prefix_error(error, "renaming ingest/%s/%s to %s: ", table, path, new_path);

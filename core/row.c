@@ -293,22 +293,31 @@ lake_row_free(LakeRow *row)
 }
 
 /* One row: version, key, then of each column the size, and of bytea the first bytes. */
-static char *
-find_sql(const LakeRowTable *table)
+static LakeStatement *
+find_statement(const LakeRowTable *table, const char *const *key)
 {
     GString *sql = g_string_new(NULL);
+    guint at = 1 + table->n_key_parts;
+    g_autoptr(GArray) bytes = g_array_new(FALSE, FALSE, sizeof at);
 
     g_string_append_printf(sql, "SELECT " VERSION_SQL ", %s", table->key_texts);
-    for (guint i = 0; i < table->columns->len; i++) {
+    for (guint i = 0; i < table->columns->len; i++, at++) {
         const Column *column = &g_array_index(table->columns, Column, i);
         g_string_append_printf(sql, ", (%s)::text", column->size_sql);
-        if (column->form == LAKE_ROW_BYTES)
-            g_string_append_printf(
-                sql, ", substring(%s, 1, %d)", column->bytes_sql, LAKE_INGEST_SNIFF_BYTES);
+        if (column->form != LAKE_ROW_BYTES)
+            continue;
+        at++;
+        g_array_append_val(bytes, at);
+        g_string_append_printf(
+            sql, ", substring(%s, 1, %d)", column->bytes_sql, LAKE_INGEST_SNIFF_BYTES);
     }
     g_string_append_printf(
         sql, " FROM %s WHERE (%s) = (%s)", table->from, table->key_list, table->parameters);
-    return g_string_free(sql, FALSE);
+
+    LakeStatement *statement = take_statement(g_string_free(sql, FALSE), key);
+    for (guint i = 0; i < bytes->len; i++)
+        lake_statement_expect_bytes(statement, g_array_index(bytes, guint, i));
+    return statement;
 }
 
 static LakeRow *
@@ -361,7 +370,7 @@ lake_row_find(LakeCatalog *catalog, LakeRowTable *table, const char *const *key,
     GCancellable *cancellable, GError **error)
 {
     g_autoptr(GError) failure = NULL;
-    g_autoptr(LakeStatement) statement = take_statement(find_sql(table), key);
+    g_autoptr(LakeStatement) statement = find_statement(table, key);
     g_autoptr(LakeResult) result = lake_transport_run(lake_catalog_transport(catalog),
         LAKE_TRANSPORT_INTERACTIVE, statement, cancellable, &failure);
 
@@ -421,6 +430,7 @@ lake_row_read(LakeCatalog *catalog, LakeRowTable *table, const char *const *key,
     lake_statement_add_text(statement, version);
     lake_statement_add_int64(statement, offset + 1);
     lake_statement_add_int64(statement, (gint64)n_bytes);
+    lake_statement_expect_bytes(statement, 0);
 
     LakeResult *result = lake_transport_run(
         lake_catalog_transport(catalog), LAKE_TRANSPORT_BULK, statement, cancellable, &failure);
@@ -448,7 +458,7 @@ lake_row_delete(LakeCatalog *catalog, LakeRowTable *table, const char *const *ke
         return FALSE;
 
     g_autoptr(LakeStatement) statement =
-        take_statement(g_strdup_printf("DELETE FROM %s WHERE (%s) = (%s)", table->from,
+        take_statement(g_strdup_printf("DELETE FROM %s WHERE (%s) = (%s) RETURNING 1", table->from,
                            table->key_list, table->parameters),
             key);
     statement->is_repeatable = FALSE;

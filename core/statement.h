@@ -54,6 +54,8 @@ typedef struct {
     /* Changes only what no other of its kind does, and says n_expected: may share a request and
      * a transaction with others. */
     gboolean is_groupable;
+    /* Only locks, for as long as the transaction lasts. */
+    gboolean is_lock;
     /* Gives a row whatever is there. Of a SELECT that does not, "no row" may be a server's way
      * to say that it is not ready, and is made sure of. */
     gboolean has_always_rows;

@@ -106,3 +106,27 @@ lake_transport_name(LakeTransport *transport)
 {
     return transport->name;
 }
+
+gboolean
+lake_transport_defers(LakeTransport *transport)
+{
+    return transport->class->defers;
+}
+
+guint
+lake_transport_n_files_at_once(LakeTransport *transport)
+{
+    return transport->class->n_files_at_once;
+}
+
+gboolean
+lake_transport_settle(LakeTransport *transport, GCancellable *cancellable, GError **error)
+{
+    return !transport->class->settle || transport->class->settle(transport, cancellable, error);
+}
+
+gboolean
+lake_transport_can_listen(LakeTransport *transport)
+{
+    return transport->class->listen != NULL;
+}

@@ -2,7 +2,7 @@
 #pragma once
 
 /* core/transport.h: one face over the ways to a server: PostgreSQL directly
- * (core/pg/transport.c) and, later, a service that takes SQL over HTTP.
+ * (core/pg/transport.c), and the service that takes SQL over HTTP (core/api/transport.c).
  *
  * Every call borrows a connection until it returns and may block: never the FUSE loop. Any
  * thread. Each can fail with OFFLINE (not reached, or lost on the way: then a change may have
@@ -98,8 +98,25 @@ typedef struct {
 
 void lake_transport_status(LakeTransport *transport, LakeTransportStatus *ret_status);
 
-/* "embedded" or "postgresql". */
+/* "embedded", "postgresql" or "service". */
 const char *lake_transport_name(LakeTransport *transport);
+
+/* TRUE: a transaction goes to the server as a whole when it is committed, with lake_transport_
+ * run_all as one too. Until then only a SELECT is answered, from outside of it; of what changes
+ * something it is taken to be done as n_expected says, and where it is not the commit fails
+ * with STALE. */
+gboolean lake_transport_defers(LakeTransport *transport);
+
+/* How many files are worth being ingested at once. */
+guint lake_transport_n_files_at_once(LakeTransport *transport);
+
+/* Returns when all that was changed through this transport is seen by whoever asks the server.
+ */
+gboolean
+lake_transport_settle(LakeTransport *transport, GCancellable *cancellable, GError **error);
+
+/* Whether others can be told of changes at all (lake_transport_listen). */
+gboolean lake_transport_can_listen(LakeTransport *transport);
 
 /* For those who implement one: core/transport.c only forwards to these. */
 typedef struct {
@@ -118,6 +135,10 @@ typedef struct {
     /* May be missing. */
     void (*listen)(LakeTransport *transport, const char *channel, const LakeListenSink *sink,
         gpointer user_data, GCancellable *cancellable, GError **error);
+    /* May be missing: whoever asks sees all. */
+    gboolean (*settle)(LakeTransport *transport, GCancellable *cancellable, GError **error);
+    gboolean defers;
+    guint n_files_at_once;
 } LakeTransportClass;
 
 typedef struct {

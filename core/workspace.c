@@ -209,6 +209,17 @@ lake_workspace_queries_dir(LakeWorkspace *workspace)
     return workspace->queries_dir;
 }
 
+guint
+lake_workspace_n_files_at_once(LakeWorkspace *workspace)
+{
+    guint n_files = lake_transport_n_files_at_once(workspace->transport);
+
+    /* One connection is always left for the short questions in between. */
+    return lake_transport_defers(workspace->transport)
+               ? n_files
+               : CLAMP((guint)workspace->config->pool_size - 1, 1, n_files);
+}
+
 LakeLedgerEntry *
 lake_workspace_ingest(
     LakeWorkspace *workspace, LakeIngestFile *file, GCancellable *cancellable, GError **error)

@@ -41,6 +41,9 @@ const char *lake_workspace_spool_dir(LakeWorkspace *workspace);
 /* <state_dir>/queries/<workspace>, percent-encoded, where saved queries lie; borrowed. */
 const char *lake_workspace_queries_dir(LakeWorkspace *workspace);
 
+/* How many files are worth being ingested at once. */
+guint lake_workspace_n_files_at_once(LakeWorkspace *workspace);
+
 /* Ingests one file with the settings of its drop zone, which are filled into *file first. */
 LakeLedgerEntry *lake_workspace_ingest(
     LakeWorkspace *workspace, LakeIngestFile *file, GCancellable *cancellable, GError **error);

@@ -5,6 +5,7 @@
 #include "core/extension.h"
 #include "core/fault.h"
 #include "core/index.h"
+#include "core/recent.h"
 #include <string.h>
 
 /* Deadlocks (a table widened while others insert) and lost races are tried again this often. */
@@ -19,16 +20,25 @@
     " $12::bigint, $13, $14::jsonb, $15::jsonb, $16"
 #define N_ENTRY_VALUES 16
 
+/* $1, $2, $3: the key of the ledger. */
 static void
-add_entry_values(LakeStatement *statement, const char *table, const LakeLedgerEntry *entry)
+add_key(LakeStatement *statement, const LakeIngestCommit *commit)
 {
     g_autofree char *folder = NULL;
     g_autofree char *name = NULL;
 
-    lake_ledger_split(entry->path, &folder, &name);
-    lake_statement_add_text(statement, table);
+    lake_ledger_split(commit->entry->path, &folder, &name);
+    lake_statement_add_text(statement, commit->file->table);
     lake_statement_add_text(statement, folder);
     lake_statement_add_text(statement, name);
+}
+
+static void
+add_entry_values(LakeStatement *statement, const LakeIngestCommit *commit)
+{
+    const LakeLedgerEntry *entry = commit->entry;
+
+    add_key(statement, commit);
     lake_statement_add_text(statement, entry->file_id);
     lake_statement_add_text(statement, entry->kind);
     lake_statement_add_int64(statement, entry->size_bytes);
@@ -88,7 +98,7 @@ insert_statement(const LakeIngestCommit *commit)
         lake_catalog_ledger(commit->catalog), table, names->str,
         is_single ? "" : "r.* FROM entry, unnest(", values->str,
         is_single ? " FROM entry" : ") AS r");
-    add_entry_values(statement, commit->file->table, commit->entry);
+    add_entry_values(statement, commit);
     for (guint i = 0; i < lake_rows_n_columns(rows); i++)
         (is_single ? lake_statement_add_value : lake_statement_add_array)(statement, rows, i);
     return statement;
@@ -101,8 +111,17 @@ insert_entry_statement(const LakeIngestCommit *commit)
         "INSERT INTO %s (" ENTRY_COLUMNS ") VALUES (" ENTRY_VALUES ") ON CONFLICT DO NOTHING",
         lake_catalog_ledger(commit->catalog));
 
-    add_entry_values(statement, commit->file->table, commit->entry);
+    add_entry_values(statement, commit);
     return statement;
+}
+
+/* Before anyone is told of it, and looks. */
+static void
+remember(LakeIngestCommit *commit)
+{
+    g_autoptr(LakeLedgerEntry) entry = lake_ledger_entry_copy(commit->entry);
+
+    lake_recent_put(lake_catalog_recent(commit->catalog), commit->file->table, entry);
 }
 
 static void
@@ -122,10 +141,15 @@ try_insert(
                                              ? insert_statement(commit)
                                              : insert_entry_statement(commit);
     statement->is_prepared = TRUE;
+    statement->scope = LAKE_SCOPE_ROWS;
+    statement->n_expected = MAX((gint64)lake_rows_count(commit->rows), 1);
+    statement->is_groupable = TRUE;
     g_autoptr(LakeResult) result = lake_transport_run(lake_catalog_transport(commit->catalog),
         LAKE_TRANSPORT_BULK, statement, cancellable, &failure);
 
     *ret_done = result && lake_result_n_affected(result) > 0;
+    if (*ret_done)
+        remember(commit);
     if (*ret_done || g_error_matches(failure, LAKE_ERROR, LAKE_ERROR_OFFLINE))
         note_files(commit, 0);
     if (!result && !is_table_unfit(failure)) {
@@ -142,8 +166,6 @@ static LakeStatement *
 unchanged_statement(const LakeIngestCommit *commit)
 {
     g_autofree char *table = lake_catalog_qualify(commit->catalog, commit->file->table);
-    g_autofree char *folder = NULL;
-    g_autofree char *name = NULL;
     const LakeLedgerEntry *entry = commit->entry;
     LakeStatement *statement = lake_statement_new_printf(
         "UPDATE %s l SET mtime_ns = $4, mode = $5, uid = $6, gid = $7, xattrs = $8::jsonb"
@@ -153,10 +175,7 @@ unchanged_statement(const LakeIngestCommit *commit)
         " RETURNING file_id, n_rows, encoding, notes",
         lake_catalog_ledger(commit->catalog), table);
 
-    lake_ledger_split(entry->path, &folder, &name);
-    lake_statement_add_text(statement, commit->file->table);
-    lake_statement_add_text(statement, folder);
-    lake_statement_add_text(statement, name);
+    add_key(statement, commit);
     lake_statement_add_int64(statement, entry->attributes.mtime_ns);
     lake_statement_add_int64(statement, entry->attributes.mode);
     lake_statement_add_int64(statement, entry->attributes.uid);
@@ -167,6 +186,7 @@ unchanged_statement(const LakeIngestCommit *commit)
     lake_statement_add_text(statement, entry->kind);
     lake_statement_add_int64(statement, entry->size_bytes);
     statement->is_prepared = TRUE;
+    statement->scope = LAKE_SCOPE_ROWS;
     return statement;
 }
 
@@ -195,6 +215,7 @@ try_unchanged(
         g_free(entry->notes);
         entry->notes = g_strdup(lake_result_text(result, 0, 3));
         *ret_done = TRUE;
+        remember(commit);
         note_files(commit, 0);
     }
     return TRUE;
@@ -229,15 +250,76 @@ run_sql(Transfer *transfer, const char *sql, GError **error)
     return result != NULL;
 }
 
+static gboolean
+refuse_folder(const LakeIngestCommit *commit, GError **error)
+{
+    lake_error_set(error, LAKE_ERROR_CLASS_INGEST, LAKE_ERROR_EXISTS,
+        "ingest/%s/%s is a folder", commit->file->table, commit->entry->path);
+    return FALSE;
+}
+
+/* An entry of a table that was dropped by SQL, which nothing shows, would be in the way. */
+static gboolean
+forget_hidden_entry(Transfer *transfer, GError **error)
+{
+    LakeIngestCommit *commit = transfer->commit;
+    g_autoptr(LakeStatement) statement = lake_statement_new_printf(
+        "DELETE FROM %s WHERE table_name = $1 AND folder = $2 AND name = $3"
+        " AND kind <> 'folder' AND n_rows > 0 AND to_regclass($4) IS NULL",
+        lake_catalog_ledger(commit->catalog));
+
+    add_key(statement, commit);
+    lake_statement_add_text(statement, transfer->table);
+    statement->scope = LAKE_SCOPE_ROWS;
+    g_autoptr(LakeResult) result = run(transfer, statement, error);
+    return result != NULL;
+}
+
+/* For a transaction that is sent as a whole: what the entry is now becomes a condition of what
+ * is done to it, so the commit fails where others have changed it meanwhile. */
+static gboolean
+claim_by_condition(Transfer *transfer, char **ret_old_id, GError **error)
+{
+    LakeIngestCommit *commit = transfer->commit;
+    g_autoptr(GError) failure = NULL;
+    g_autoptr(LakeLedgerEntry) there = lake_ledger_find(commit->catalog, commit->file->table,
+        commit->entry->path, transfer->cancellable, &failure);
+    g_autoptr(LakeStatement) claim = NULL;
+
+    if (!there && !g_error_matches(failure, LAKE_ERROR, LAKE_ERROR_NOT_FOUND)) {
+        g_propagate_error(error, g_steal_pointer(&failure));
+        return FALSE;
+    }
+    if (there && there->is_folder)
+        return refuse_folder(commit, error);
+    if (!there) {
+        claim = insert_entry_statement(commit);
+    } else {
+        claim = lake_statement_new_printf(
+            "UPDATE %s SET file_id = $4 WHERE table_name = $1 AND folder = $2 AND name = $3"
+            " AND file_id IS NOT DISTINCT FROM $5",
+            lake_catalog_ledger(commit->catalog));
+        add_key(claim, commit);
+        lake_statement_add_text(claim, commit->entry->file_id);
+        lake_statement_add_text(claim, there->file_id);
+        *ret_old_id = g_strdup(there->file_id);
+    }
+    claim->n_expected = 1;
+    claim->scope = LAKE_SCOPE_ROWS;
+    if (!there && !forget_hidden_entry(transfer, error))
+        return FALSE;
+    g_autoptr(LakeResult) claimed = run(transfer, claim, error);
+    return claimed != NULL;
+}
+
 /* Makes the path's entry ours until the transaction ends; *ret_old_id is whose rows go. */
 static gboolean
 claim_entry(Transfer *transfer, char **ret_old_id, GError **error)
 {
     LakeIngestCommit *commit = transfer->commit;
-    g_autofree char *folder = NULL;
-    g_autofree char *name = NULL;
 
-    lake_ledger_split(commit->entry->path, &folder, &name);
+    if (lake_transport_defers(lake_catalog_transport(commit->catalog)))
+        return claim_by_condition(transfer, ret_old_id, error);
     g_autoptr(LakeStatement) insert = insert_entry_statement(commit);
     g_autoptr(LakeResult) inserted = run(transfer, insert, error);
     if (!inserted)
@@ -249,9 +331,7 @@ claim_entry(Transfer *transfer, char **ret_old_id, GError **error)
         "SELECT file_id, kind = 'folder' FROM %s WHERE table_name = $1"
         " AND folder = $2 AND name = $3 FOR UPDATE",
         lake_catalog_ledger(commit->catalog));
-    lake_statement_add_text(lock, commit->file->table);
-    lake_statement_add_text(lock, folder);
-    lake_statement_add_text(lock, name);
+    add_key(lock, commit);
     g_autoptr(LakeResult) locked = run(transfer, lock, error);
     if (!locked)
         return FALSE;
@@ -261,11 +341,8 @@ claim_entry(Transfer *transfer, char **ret_old_id, GError **error)
             commit->entry->path);
         return FALSE;
     }
-    if (lake_result_bool(locked, 0, 1)) {
-        lake_error_set(error, LAKE_ERROR_CLASS_INGEST, LAKE_ERROR_EXISTS,
-            "ingest/%s/%s is a folder", commit->file->table, commit->entry->path);
-        return FALSE;
-    }
+    if (lake_result_bool(locked, 0, 1))
+        return refuse_folder(commit, error);
     *ret_old_id = g_strdup(lake_result_text(locked, 0, 0));
     return TRUE;
 }
@@ -346,17 +423,12 @@ static gboolean
 forget_stale_entries(Transfer *transfer, GError **error)
 {
     LakeIngestCommit *commit = transfer->commit;
-    g_autofree char *folder = NULL;
-    g_autofree char *name = NULL;
     g_autoptr(LakeStatement) statement = lake_statement_new_printf(
         "DELETE FROM %s WHERE table_name = $1 AND kind <> 'folder' AND n_rows > 0"
         " AND (folder, name) <> ($2, $3)",
         lake_catalog_ledger(commit->catalog));
 
-    lake_ledger_split(commit->entry->path, &folder, &name);
-    lake_statement_add_text(statement, commit->file->table);
-    lake_statement_add_text(statement, folder);
-    lake_statement_add_text(statement, name);
+    add_key(statement, commit);
     g_autoptr(LakeResult) result = run(transfer, statement, error);
     return result != NULL;
 }
@@ -470,6 +542,7 @@ make_table_fit(Transfer *transfer, GError **error)
         "SELECT pg_advisory_xact_lock(hashtextextended('deeplakefs ' || $1 || '/' || $2, 0))");
     lake_statement_add_text(lock, lake_catalog_schema(commit->catalog));
     lake_statement_add_text(lock, commit->file->table);
+    lock->is_lock = TRUE;
     g_autoptr(LakeResult) locked = run(transfer, lock, error);
     if (!locked || !look_at_table(transfer, &settled, error))
         return FALSE;
@@ -518,6 +591,7 @@ delete_old_rows(Transfer *transfer, const char *old_id, GError **error)
         lake_statement_new_printf("DELETE FROM %s WHERE file_id = $1", transfer->table);
 
     lake_statement_add_text(statement, old_id);
+    statement->scope = LAKE_SCOPE_ROWS;
     g_autoptr(LakeResult) result = run(transfer, statement, error);
     return result != NULL;
 }
@@ -628,7 +702,9 @@ complete_entry(Transfer *transfer, GError **error)
         lake_catalog_ledger(commit->catalog));
 
     commit->finish(commit->source, commit->entry);
-    add_entry_values(statement, commit->file->table, commit->entry);
+    add_entry_values(statement, commit);
+    statement->n_expected = 1;
+    statement->scope = LAKE_SCOPE_ROWS;
     g_autoptr(LakeResult) result = run(transfer, statement, error);
     if (!result)
         return FALSE;
@@ -683,6 +759,8 @@ run_transaction(LakeIngestCommit *commit, GCancellable *cancellable, GError **er
     if (!transfer.transaction)
         return FALSE;
     gboolean is_good = transfer_all(&transfer, error);
+    if (is_good)
+        remember(commit);
     note_files(commit, transfer.changes);
     return is_good;
 }
@@ -695,7 +773,9 @@ may_try_again(const LakeIngestCommit *commit, const GError *failure, int attempt
 {
     return !commit->has_moved_on && !commit->is_outdated && attempt < ATTEMPTS_MAX &&
            (g_error_matches(failure, LAKE_ERROR, LAKE_ERROR_BUSY) ||
-               strcmp(sqlstate_of(failure), "42P01") == 0);
+               g_error_matches(failure, LAKE_ERROR, LAKE_ERROR_STALE) ||
+               strcmp(sqlstate_of(failure), "42P01") == 0 ||
+               strcmp(sqlstate_of(failure), "42P07") == 0);
 }
 
 static gboolean
@@ -723,6 +803,25 @@ commit_some_way(LakeIngestCommit *commit, gboolean *ret_unchanged, GCancellable 
     return run_transaction(commit, cancellable, error);
 }
 
+/* Where nothing can be kept waiting for by a claim: after as long as reads may lag. */
+static gboolean
+ask_ledger_later(
+    LakeIngestCommit *commit, char **ret_present_id, GCancellable *cancellable, GError **error)
+{
+    g_autoptr(GError) failure = NULL;
+
+    if (!lake_transport_settle(lake_catalog_transport(commit->catalog), cancellable, error))
+        return FALSE;
+    g_autoptr(LakeLedgerEntry) there = lake_ledger_find(
+        commit->catalog, commit->file->table, commit->entry->path, cancellable, &failure);
+    if (!there && !g_error_matches(failure, LAKE_ERROR, LAKE_ERROR_NOT_FOUND)) {
+        g_propagate_error(error, g_steal_pointer(&failure));
+        return FALSE;
+    }
+    *ret_present_id = there ? g_strdup(there->file_id) : NULL;
+    return TRUE;
+}
+
 /* Whose rows the path has. The server may still be at the commit in question: claiming the
  * entry waits until whoever has it is done, and nothing is kept of the claim. */
 static gboolean
@@ -731,6 +830,8 @@ ask_ledger(
 {
     g_auto(Transfer) transfer = {.commit = commit, .cancellable = cancellable};
 
+    if (lake_transport_defers(lake_catalog_transport(commit->catalog)))
+        return ask_ledger_later(commit, ret_present_id, cancellable, error);
     transfer.transaction = lake_transport_begin(
         lake_catalog_transport(commit->catalog), LAKE_TRANSPORT_BULK, cancellable, error);
     return transfer.transaction && claim_entry(&transfer, ret_present_id, error);

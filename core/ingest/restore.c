@@ -73,18 +73,6 @@ restore_text(LakeCatalog *catalog, const char *table, const LakeLedgerEntry *ent
         &joiner, NULL, cancellable, error);
 }
 
-/* "\x0123…" as bytes, in place of the caller's buffer. */
-static gboolean
-append_hexadecimal(LakeSpool *into, const char *text, gsize n_digits, GError **error)
-{
-    g_autofree guint8 *bytes = g_malloc(n_digits / 2 + 1);
-
-    for (gsize i = 0; i + 1 < n_digits; i += 2)
-        bytes[i / 2] =
-            (guint8)(g_ascii_xdigit_value(text[i]) << 4 | g_ascii_xdigit_value(text[i + 1]));
-    return lake_spool_append(into, bytes, n_digits / 2, error);
-}
-
 /* The column that has all bytes of a file of this kind, in its one row; NULL: none. */
 static const char *
 column_of(const LakeLedgerEntry *entry)
@@ -109,16 +97,17 @@ restore_bytes(LakeCatalog *catalog, const char *table, const LakeLedgerEntry *en
         lake_statement_add_text(statement, entry->file_id);
         lake_statement_add_int64(statement, offset + 1);
         lake_statement_add_int64(statement, SLICE_BYTES);
+        statement->is_binary = TRUE;
+        lake_statement_expect_bytes(statement, 0);
         g_autoptr(LakeResult) result = lake_transport_run(lake_catalog_transport(catalog),
             LAKE_TRANSPORT_BULK, statement, cancellable, error);
 
         if (!result)
             return FALSE;
-        if (lake_result_n_rows(result) == 0 || !lake_result_text(result, 0, 0) ||
-            lake_result_length(result, 0, 0) <= 2)
+        if (lake_result_n_rows(result) == 0 || !lake_result_text(result, 0, 0))
             break; /* the size will tell */
-        if (!append_hexadecimal(into, lake_result_text(result, 0, 0) + 2,
-                lake_result_length(result, 0, 0) - 2, error))
+        if (!lake_spool_append(into, lake_result_text(result, 0, 0),
+                lake_result_length(result, 0, 0), error))
             return FALSE;
     }
     return TRUE;

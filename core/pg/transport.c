@@ -294,6 +294,9 @@ transport_listen(LakeTransport *transport, const char *channel, const LakeListen
         lake_pg_pool_options(pool_of(transport)), channel, sink, user_data, cancellable, error);
 }
 
+/* More do not make a server of some cores faster. */
+#define FILES_AT_ONCE 4
+
 static const LakeTransportClass pg_transport_class = {
     .free = transport_free,
     .run = transport_run,
@@ -302,6 +305,7 @@ static const LakeTransportClass pg_transport_class = {
     .begin = transport_begin,
     .status = transport_status,
     .listen = transport_listen,
+    .n_files_at_once = FILES_AT_ONCE,
 };
 
 LakeTransport *

@@ -13,8 +13,6 @@
 #include <string.h>
 #include <unistd.h>
 
-#define MAX_FILES_AT_ONCE 4
-
 typedef struct {
     MountSession *session;
     const char *table;
@@ -172,8 +170,7 @@ add_folders(Batch *batch, const MountFiles *files)
 static void
 run_batch(Batch *batch, const MountFiles *files)
 {
-    /* One connection is always left for the short questions in between. */
-    gint64 n_threads = CLAMP(batch->session->config->pool_size - 1, 1, MAX_FILES_AT_ONCE);
+    gint64 n_threads = lake_workspace_n_files_at_once(batch->session->workspace);
     g_autoptr(GError) error = NULL;
     GThreadPool *pool = g_thread_pool_new(run_job, batch, (int)n_threads, TRUE, &error);
     if (!pool)
