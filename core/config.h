@@ -17,9 +17,14 @@
 #define LAKE_CONFIG_PDF_DPI_MAX 2400
 
 typedef struct {
-    char *workspace; /* the schema; never empty */
-    char *state_dir; /* absolute; holds the private server, staging and saved queries */
-    char *dsn;       /* libpq conninfo or URI; NULL: the private server. May hold a password */
+    char *workspace;  /* the schema; never empty */
+    char *state_dir;  /* absolute; holds the private server, staging and saved queries */
+    char *dsn;        /* libpq conninfo or URI; NULL: none. May hold a password */
+    char *api_url;    /* of the service; http or https, no slash at its end; never NULL */
+    char *token;      /* a secret (core/secret.h); NULL: none, or in token_file */
+    char *token_file; /* absolute; NULL: none, or the token is above */
+    char *ca_file;    /* absolute; authorities to trust instead of the system's; NULL: those */
+    gint64 read_lag_ms;   /* how long the service may answer with what was there before */
     char *server_user;    /* runs the private server when we are root */
     char *server_bin_dir; /* holds initdb, postgres, pg_ctl; NULL: search */
     gint64 pool_size;     /* connections to the server at most */
@@ -77,17 +82,34 @@ G_DEFINE_AUTOPTR_CLEANUP_FUNC(LakeConfig, lake_config_free)
  * does not parse, with file and key NOT_FOUND  path was named and is not there */
 gboolean lake_config_load_file(LakeConfig *config, const char *path, GError **error);
 
-/* Takes the variables that the table names. */
+/* Takes the variables that the table names, and the token from DEEPLAKE_API_KEY, which is then
+ * gone from the environment of this process and its children, /proc/<pid>/environ included. So
+ * before there are threads. */
 gboolean lake_config_load_environment(LakeConfig *config, GError **error);
 
 /* Sets one by name; '-' and '_' are the same. value NULL is for flags.
+ * The token is none: a command line and a file that others may read are no place for it.
  *   BAD_INPUT  no such setting (the message names the nearest), or the value does not parse */
 gboolean
 lake_config_set(LakeConfig *config, const char *name, const char *value, GError **error);
 
-/* Checks what holds between settings (chunk_overlap < chunk_size …) and makes state_dir
- * absolute. */
+/* Checks what holds between settings (chunk_overlap < chunk_size …) and what a URL must be, and
+ * makes paths absolute. */
 gboolean lake_config_finish(LakeConfig *config, GError **error);
+
+/* Which server is used. A dsn comes before a token, a token before the private server. */
+typedef enum {
+    LAKE_CONFIG_SERVER_EMBEDDED,
+    LAKE_CONFIG_SERVER_POSTGRESQL,
+    LAKE_CONFIG_SERVER_SERVICE,
+} LakeConfigServer;
+
+/* ret_why may be NULL; else it lends why in words: "dsn is set", "DEEPLAKE_API_KEY is set",
+ * "token_file is set", "neither dsn nor token is set". */
+LakeConfigServer lake_config_server(const LakeConfig *config, const char **ret_why);
+
+/* "embedded", "postgresql" or "service". */
+const char *lake_config_server_name(LakeConfigServer server);
 
 /* The known name nearest to name by edit distance, or NULL when none is near. */
 const char *lake_config_nearest(const char *name, const char *const *known);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "core/pg/result.h"
 
-#include "core/pg/sqlstate.h"
+#include "core/sqlstate.h"
 #include <stdlib.h>
 #include <string.h>
 
@@ -118,13 +118,13 @@ lake_pg_result_error(const PGresult *result, GError **error)
     const char *position = PQresultErrorField(result, PG_DIAG_STATEMENT_POSITION);
 
     facts.position = position ? atoi(position) : 0;
-    facts.class = lake_pg_sqlstate_class(facts.sqlstate);
+    facts.class = lake_sqlstate_class(facts.sqlstate);
     if (!facts.sqlstate) {
         /* Made by libpq itself: the connection is gone. */
         g_autofree char *text = g_utf8_make_valid(PQresultErrorMessage(result), -1);
         lake_error_set(error, facts.class, LAKE_ERROR_OFFLINE, "%s", g_strstrip(text));
     } else {
-        lake_error_set_facts(error, lake_pg_sqlstate_code(facts.sqlstate), &facts,
+        lake_error_set_facts(error, lake_sqlstate_code(facts.sqlstate), &facts,
             "%s (SQLSTATE %s)", facts.message ? facts.message : "the server gave no message",
             facts.sqlstate);
     }
@@ -155,9 +155,9 @@ lake_pg_result_connection_error(PGconn *connection, GError **error)
 
     g_strstrip(text);
     facts.sqlstate = find_sqlstate(text, &facts.message);
-    facts.class = lake_pg_sqlstate_class(facts.sqlstate);
+    facts.class = lake_sqlstate_class(facts.sqlstate);
     if (facts.sqlstate)
-        lake_error_set_facts(error, lake_pg_sqlstate_code(facts.sqlstate), &facts,
+        lake_error_set_facts(error, lake_sqlstate_code(facts.sqlstate), &facts,
             "the server refused the connection: %s (SQLSTATE %s)", facts.message,
             facts.sqlstate);
     else if (PQconnectionNeedsPassword(connection))

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "core/pg/sqlstate.h"
+#include "core/sqlstate.h"
 
 static void
 test_meanings(void)
@@ -42,7 +42,7 @@ test_meanings(void)
 
     for (gsize i = 0; i < G_N_ELEMENTS(cases); i++) {
         g_test_message("%s", cases[i].sqlstate);
-        g_assert_cmpint(lake_pg_sqlstate_code(cases[i].sqlstate), ==, cases[i].code);
+        g_assert_cmpint(lake_sqlstate_code(cases[i].sqlstate), ==, cases[i].code);
     }
 }
 
@@ -54,9 +54,9 @@ test_unknown(void)
 
     for (gsize i = 0; unknown[i]; i++) {
         g_test_message("%s", unknown[i]);
-        g_assert_cmpint(lake_pg_sqlstate_code(unknown[i]), ==, LAKE_ERROR_FAILED);
+        g_assert_cmpint(lake_sqlstate_code(unknown[i]), ==, LAKE_ERROR_FAILED);
     }
-    g_assert_cmpint(lake_pg_sqlstate_code(NULL), ==, LAKE_ERROR_FAILED);
+    g_assert_cmpint(lake_sqlstate_code(NULL), ==, LAKE_ERROR_FAILED);
 }
 
 static void
@@ -64,19 +64,19 @@ test_class(void)
 {
     static const char *const general[] = {"08006", "42501", "42P01", "57014", "82800", "2", ""};
 
-    g_assert_cmpint(lake_pg_sqlstate_class("28000"), ==, LAKE_ERROR_CLASS_CREDENTIALS);
-    g_assert_cmpint(lake_pg_sqlstate_class("28P01"), ==, LAKE_ERROR_CLASS_CREDENTIALS);
+    g_assert_cmpint(lake_sqlstate_class("28000"), ==, LAKE_ERROR_CLASS_CREDENTIALS);
+    g_assert_cmpint(lake_sqlstate_class("28P01"), ==, LAKE_ERROR_CLASS_CREDENTIALS);
     for (gsize i = 0; i < G_N_ELEMENTS(general); i++)
-        g_assert_cmpint(lake_pg_sqlstate_class(general[i]), ==, LAKE_ERROR_CLASS_GENERAL);
-    g_assert_cmpint(lake_pg_sqlstate_class(NULL), ==, LAKE_ERROR_CLASS_GENERAL);
+        g_assert_cmpint(lake_sqlstate_class(general[i]), ==, LAKE_ERROR_CLASS_GENERAL);
+    g_assert_cmpint(lake_sqlstate_class(NULL), ==, LAKE_ERROR_CLASS_GENERAL);
 }
 
 int
 main(int argc, char **argv)
 {
     g_test_init(&argc, &argv, NULL);
-    g_test_add_func("/core/pg/sqlstate/an-exception-counts-before-its-class", test_meanings);
-    g_test_add_func("/core/pg/sqlstate/what-nobody-can-act-on-is-failed", test_unknown);
-    g_test_add_func("/core/pg/sqlstate/only-authorization-is-about-credentials", test_class);
+    g_test_add_func("/core/sqlstate/an-exception-counts-before-its-class", test_meanings);
+    g_test_add_func("/core/sqlstate/what-nobody-can-act-on-is-failed", test_unknown);
+    g_test_add_func("/core/sqlstate/only-authorization-is-about-credentials", test_class);
     return g_test_run();
 }

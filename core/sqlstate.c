@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "core/pg/sqlstate.h"
+#include "core/sqlstate.h"
 
 #include <string.h>
 
@@ -33,7 +33,7 @@ static const struct {
 };
 
 LakeErrorCode
-lake_pg_sqlstate_code(const char *sqlstate)
+lake_sqlstate_code(const char *sqlstate)
 {
     if (!sqlstate)
         return LAKE_ERROR_FAILED;
@@ -45,7 +45,7 @@ lake_pg_sqlstate_code(const char *sqlstate)
 }
 
 LakeErrorClass
-lake_pg_sqlstate_class(const char *sqlstate)
+lake_sqlstate_class(const char *sqlstate)
 {
     return sqlstate && g_str_has_prefix(sqlstate, "28") ? LAKE_ERROR_CLASS_CREDENTIALS
                                                         : LAKE_ERROR_CLASS_GENERAL;
