@@ -279,7 +279,8 @@ find_stored(LakeCatalog *catalog, const char *table, const char *path,
     GCancellable *cancellable, GError **error)
 {
     g_autoptr(GError) failure = NULL;
-    /* A row in any case, of NULLs where there is no entry: no answer at all is another thing. */
+    /* A row in any case, of NULLs where there is no entry: no answer at all is another thing.
+     */
     g_autoptr(LakeStatement) statement = keyed_statement(table, path,
         "SELECT l.* FROM (VALUES (1)) always LEFT JOIN (SELECT " ENTRY_COLUMNS
         " FROM %s WHERE table_name = $1 AND folder = $2 AND name = $3" HAS_ITS_TABLE
@@ -319,9 +320,10 @@ GPtrArray *
 lake_ledger_zones(LakeCatalog *catalog, GCancellable *cancellable, GError **error)
 {
     g_autoptr(GError) failure = NULL;
-    g_autoptr(LakeStatement) statement = lake_statement_new_printf(
-        "SELECT table_name FROM %s WHERE folder = '' AND name = '' ORDER BY table_name COLLATE \"C\"",
-        lake_catalog_ledger(catalog));
+    g_autoptr(LakeStatement) statement =
+        lake_statement_new_printf("SELECT table_name FROM %s WHERE folder = '' AND name = '' "
+                                  "ORDER BY table_name COLLATE \"C\"",
+            lake_catalog_ledger(catalog));
     statement->is_prepared = TRUE;
     statement->is_repeatable = TRUE;
     statement->scope = LAKE_SCOPE_STRUCTURE;
@@ -447,8 +449,7 @@ lake_ledger_set_attributes(LakeCatalog *catalog, const char *table, const char *
         set_not_found(table, path, error);
         return FALSE;
     }
-    return remember_attributes(
-        catalog, table, path, attributes, xattrs, cancellable, error);
+    return remember_attributes(catalog, table, path, attributes, xattrs, cancellable, error);
 }
 
 /* Locked by a statement of its own, so that those after it see what a concurrent change of the

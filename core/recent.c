@@ -176,8 +176,8 @@ zone_name(gconstpointer item)
 
 /* Where name stands in a sorted list, or would stand. */
 static guint
-find_place(
-    const GPtrArray *list, const char *(*name_of)(gconstpointer), const char *name, gboolean *ret_is_there)
+find_place(const GPtrArray *list, const char *(*name_of)(gconstpointer), const char *name,
+    gboolean *ret_is_there)
 {
     guint from = 0;
     guint to = list->len;
@@ -195,7 +195,8 @@ find_place(
 
 /* Puts item, which is taken, in the place of what has its name; NULL: nothing is left there. */
 static void
-put_item(GPtrArray *list, const char *(*name_of)(gconstpointer), const char *name, gpointer item)
+put_item(
+    GPtrArray *list, const char *(*name_of)(gconstpointer), const char *name, gpointer item)
 {
     gboolean is_there;
     guint place = find_place(list, name_of, name, &is_there);
@@ -242,7 +243,7 @@ lake_recent_correct_zones(LakeRecent *recent, GPtrArray *zones)
     for (const GList *at = recent->order.head; at; at = at->next) {
         const Known *known = at->data;
         if (*known->path == '\0')
-            put_item(zones, zone_name, known->table,
-                known->entry ? g_strdup(known->table) : NULL);
+            put_item(
+                zones, zone_name, known->table, known->entry ? g_strdup(known->table) : NULL);
     }
 }

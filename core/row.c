@@ -458,8 +458,8 @@ lake_row_delete(LakeCatalog *catalog, LakeRowTable *table, const char *const *ke
         return FALSE;
 
     g_autoptr(LakeStatement) statement =
-        take_statement(g_strdup_printf("DELETE FROM %s WHERE (%s) = (%s) RETURNING 1", table->from,
-                           table->key_list, table->parameters),
+        take_statement(g_strdup_printf("DELETE FROM %s WHERE (%s) = (%s) RETURNING 1",
+                           table->from, table->key_list, table->parameters),
             key);
     statement->is_repeatable = FALSE;
     g_autoptr(LakeResult) result = lake_transport_run(

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "core/workspace.h"
 
+#include "core/api/transport.h"
 #include "core/error.h"
 #include "core/pg.h"
 #include "core/server.h"
@@ -72,7 +73,36 @@ make_folders(LakeWorkspace *workspace, GError **error)
 }
 
 static LakeTransport *
-open_transport(LakeWorkspace *workspace)
+open_service(LakeWorkspace *workspace, GCancellable *cancellable, GError **error)
+{
+    const LakeConfig *config = workspace->config;
+    g_autoptr(LakeToken) token = config->token
+                                     ? lake_token_new(config->token, error)
+                                     : lake_token_new_from_file(config->token_file, error);
+    if (!token)
+        return NULL;
+
+    const LakeApiOptions api = {
+        .url = config->api_url,
+        .workspace = config->workspace,
+        .token = token,
+        .ca_file = config->ca_file,
+        .connect_timeout_ms = config->connect_timeout_ms,
+        .staging_dir = workspace->spool_dir,
+    };
+    const LakeApiTransportOptions options = {
+        .api = &api,
+        .read_lag_ms = config->read_lag_ms,
+        .statement_timeout_ms = config->query_timeout_ms,
+        /* Of one result: as JSON on the way it may be longer than as CSV in the end. */
+        .max_answer_bytes = 2 * config->max_result_bytes,
+        .read_only = config->read_only,
+    };
+    return lake_api_transport_open(&options, cancellable, error);
+}
+
+static LakeTransport *
+open_postgresql(LakeWorkspace *workspace)
 {
     const LakeConfig *config = workspace->config;
     g_autofree char *conninfo =
@@ -111,22 +141,29 @@ LakeWorkspace *
 lake_workspace_open(const LakeConfig *config, GCancellable *cancellable, GError **error)
 {
     g_autoptr(LakeWorkspace) workspace = g_new0(LakeWorkspace, 1);
+    LakeConfigServer server = lake_config_server(config, NULL);
 
     workspace->config = config;
     workspace->jobs = lake_jobs_new();
     workspace->workers = lake_ingest_workers_new((guint)config->ingest_workers);
-    if (!config->dsn) {
+    if (server == LAKE_CONFIG_SERVER_EMBEDDED) {
         workspace->server = lake_server_open(config, cancellable, error);
         if (!workspace->server)
             return NULL;
     }
     if (!make_folders(workspace, error))
         return NULL;
-    workspace->transport = open_transport(workspace);
+    workspace->transport = server == LAKE_CONFIG_SERVER_SERVICE
+                               ? open_service(workspace, cancellable, error)
+                               : open_postgresql(workspace);
+    if (!workspace->transport)
+        return NULL;
     workspace->catalog = lake_catalog_open(
         workspace->transport, config->workspace, config->read_only, cancellable, error);
     if (!workspace->catalog)
         return NULL;
+    if (server == LAKE_CONFIG_SERVER_SERVICE)
+        lake_catalog_set_lag(workspace->catalog, config->read_lag_ms);
     workspace->changes = lake_changes_new(workspace->transport, config->workspace);
     lake_catalog_set_changes(workspace->catalog, workspace->changes);
     workspace->extension = lake_extension_open(
@@ -146,6 +183,9 @@ lake_workspace_close(LakeWorkspace *workspace)
     lake_changes_free(workspace->changes);
     lake_extension_free(workspace->extension);
     lake_catalog_free(workspace->catalog);
+    /* Whoever looks next is to see what was done here. */
+    if (workspace->transport)
+        (void)lake_transport_settle(workspace->transport, NULL, NULL);
     lake_transport_free(workspace->transport);
     lake_server_close(workspace->server);
     lake_jobs_free(workspace->jobs);
@@ -264,7 +304,8 @@ lake_workspace_sync(LakeWorkspace *workspace, GCancellable *cancellable, GError 
         lake_statement_new("SELECT set_config('synchronous_commit', 'on', true),"
                            " pg_logical_emit_message(true, 'deeplakefs', 'sync')");
 
-    if (workspace->config->read_only)
+    /* What a service has answered is durable. */
+    if (workspace->config->read_only || lake_transport_defers(workspace->transport))
         return TRUE;
     statement->is_prepared = TRUE;
     statement->is_repeatable = TRUE;

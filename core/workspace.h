@@ -21,8 +21,8 @@ typedef struct LakeWorkspace LakeWorkspace;
  * schema and ledger where missing. config is borrowed and must outlive the workspace. */
 LakeWorkspace *
 lake_workspace_open(const LakeConfig *config, GCancellable *cancellable, GError **error);
-/* Announces the last changes, closes connections, and stops the private server when we were its
- * last user. NULL is allowed. */
+/* Announces the last changes, waits until others see them, closes connections, and stops the
+ * private server when we were its last user. NULL is allowed. */
 void lake_workspace_close(LakeWorkspace *workspace);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(LakeWorkspace, lake_workspace_close)
 

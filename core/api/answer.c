@@ -153,8 +153,7 @@ lake_api_answer_new_empty(gint64 n_affected)
 
 /* --- reading --- */
 
-static gboolean
-fail(GError **error, const char *format, ...) G_GNUC_PRINTF(2, 3);
+static gboolean fail(GError **error, const char *format, ...) G_GNUC_PRINTF(2, 3);
 
 static gboolean
 fail(GError **error, const char *format, ...)
@@ -172,8 +171,8 @@ fail(GError **error, const char *format, ...)
 }
 
 static gboolean
-fail_scan(
-    const LakeApiAnswer *answer, const LakeJsonScan *scan, LakeJsonScanStatus status, GError **error)
+fail_scan(const LakeApiAnswer *answer, const LakeJsonScan *scan, LakeJsonScanStatus status,
+    GError **error)
 {
     return fail(error, "%s, at byte %zu of %zu",
         status == LAKE_JSON_SCAN_SHORT ? "it was cut" : scan->reason,

@@ -103,8 +103,8 @@ append_literal(GString *into, const GString *text)
 
 /* The value itself, or (literally FALSE) the parameter that stands for it. */
 static void
-append_place(GString *into, const LakeParameter *parameter, const LakeToken *token,
-    gboolean literally)
+append_place(
+    GString *into, const LakeParameter *parameter, const LakeToken *token, gboolean literally)
 {
     g_auto(Value) value;
 
@@ -138,9 +138,8 @@ append_sql(GString *into, const LakeStatement *statement, gboolean literally)
                              ? g_ascii_strtoull(token.start + 1, NULL, 10)
                              : 0;
         if (number > 0 && number <= statement->parameters->len)
-            append_place(into,
-                &g_array_index(statement->parameters, LakeParameter, number - 1), &token,
-                literally);
+            append_place(into, &g_array_index(statement->parameters, LakeParameter, number - 1),
+                &token, literally);
         else
             g_string_append_len(into, token.start, (gssize)token.n_bytes);
     } while (token.kind != LAKE_TOKEN_END);

@@ -22,8 +22,7 @@ void lake_api_encode_sql(GString *into, const char *sql, gint64 timeout_ms);
 /* Appends the SQL of one DO block that executes all in order, values in the place of their
  * parameters. Where one has touched another number of rows than n_expected, all is undone with
  * LAKE_API_UNEXPECTED as its SQLSTATE. */
-void lake_api_encode_block(
-    GString *into, LakeStatement *const *statements, guint n_statements);
+void lake_api_encode_block(GString *into, LakeStatement *const *statements, guint n_statements);
 
 /* serialization_failure: what PostgreSQL itself says where others were first. */
 #define LAKE_API_UNEXPECTED "40001"

@@ -60,8 +60,8 @@ static gint64
 count_rows(LakeApiSession *session, LakeTransportUse use, const LakeStatement *statement,
     const char *sql, gint64 timeout_ms, GCancellable *cancellable, GError **error)
 {
-    g_autofree char *counting = g_strdup_printf(
-        "SELECT count(*) FROM (\n%s\n) AS counted", sql ? sql : statement->sql);
+    g_autofree char *counting =
+        g_strdup_printf("SELECT count(*) FROM (\n%s\n) AS counted", sql ? sql : statement->sql);
     g_autoptr(LakeApiAnswer) answer =
         ask_reading(session, use, statement, counting, timeout_ms, cancellable, error);
     g_autoptr(GError) failure = NULL;
@@ -85,8 +85,7 @@ is_really_empty(LakeApiSession *session, LakeTransportUse use, const LakeStateme
     *ret_is_empty = FALSE;
     if (statement->has_always_rows)
         return TRUE;
-    gint64 n_rows =
-        count_rows(session, use, statement, sql, timeout_ms, cancellable, error);
+    gint64 n_rows = count_rows(session, use, statement, sql, timeout_ms, cancellable, error);
     *ret_is_empty = n_rows == 0;
     return n_rows >= 0;
 }
@@ -107,8 +106,8 @@ lake_api_session_read(LakeApiSession *session, LakeTransportUse use,
             return NULL;
         if (lake_api_answer_has_rows(answer))
             return g_steal_pointer(&answer);
-        if (!is_really_empty(session, use, statement, sql, timeout_ms, &is_empty, cancellable,
-                error))
+        if (!is_really_empty(
+                session, use, statement, sql, timeout_ms, &is_empty, cancellable, error))
             return NULL;
         if (is_empty)
             return g_steal_pointer(&answer);

@@ -48,10 +48,9 @@ transaction_run(LakeTransaction *transaction, LakeStatement *statement,
     GCancellable *cancellable, GError **error)
 {
     if (lake_api_session_is_reading(statement)) {
-        g_autoptr(LakeApiAnswer) answer =
-            lake_api_session_read(own(transaction)->session, LAKE_TRANSPORT_INTERACTIVE,
-                statement, NULL, own(transaction)->session->statement_timeout_ms, cancellable,
-                error);
+        g_autoptr(LakeApiAnswer) answer = lake_api_session_read(own(transaction)->session,
+            LAKE_TRANSPORT_INTERACTIVE, statement, NULL,
+            own(transaction)->session->statement_timeout_ms, cancellable, error);
         return answer ? lake_api_answer_take_all(answer, statement, error) : NULL;
     }
     g_ptr_array_add(own(transaction)->waiting, keep(statement));
@@ -115,9 +114,9 @@ transaction_commit(LakeTransaction *transaction, GCancellable *cancellable, GErr
 {
     ApiTransaction *this = own(transaction);
 
-    this->is_committed =
-        this->waiting->len == 0 || run_block(this->session, (LakeStatement **)this->waiting->pdata,
-                                       this->waiting->len, 0, cancellable, error);
+    this->is_committed = this->waiting->len == 0 ||
+                         run_block(this->session, (LakeStatement **)this->waiting->pdata,
+                             this->waiting->len, 0, cancellable, error);
     return this->is_committed;
 }
 

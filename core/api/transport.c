@@ -57,10 +57,9 @@ run_reading(LakeApiSession *session, LakeTransportUse use, LakeStatement *statem
 {
     /* A count reads views, which may call anything. */
     gboolean is_guarded = session->is_read_only && use == LAKE_TRANSPORT_BULK;
-    g_autofree char *guarded =
-        is_guarded ? lake_api_session_guard(statement->sql) : NULL;
-    g_autoptr(LakeApiAnswer) answer = lake_api_session_read(session, use, statement, guarded,
-        timeout_of(session, use), cancellable, error);
+    g_autofree char *guarded = is_guarded ? lake_api_session_guard(statement->sql) : NULL;
+    g_autoptr(LakeApiAnswer) answer = lake_api_session_read(
+        session, use, statement, guarded, timeout_of(session, use), cancellable, error);
 
     return answer ? lake_api_answer_take_all(answer, statement, error) : NULL;
 }
@@ -122,8 +121,7 @@ transport_run_all(LakeTransport *transport, LakeTransportUse use,
 
     if (session->is_read_only && !refuse_change(error))
         return NULL;
-    return lake_api_transaction_run_all(
-        session, statements, n_statements, cancellable, error);
+    return lake_api_transaction_run_all(session, statements, n_statements, cancellable, error);
 }
 
 /* --- a user's statement --- */
@@ -184,8 +182,8 @@ explain_refusal(LakeApiSession *session, const LakeStatement *statement, gint64 
 {
     g_autofree char *explain = g_strconcat("EXPLAIN ", statement->sql, NULL);
     g_autoptr(GError) refusal = NULL;
-    g_autoptr(LakeApiAnswer) answer = lake_api_session_read(session, LAKE_TRANSPORT_BULK,
-        statement, explain, timeout_ms, cancellable, &refusal);
+    g_autoptr(LakeApiAnswer) answer = lake_api_session_read(
+        session, LAKE_TRANSPORT_BULK, statement, explain, timeout_ms, cancellable, &refusal);
 
     if (!answer && !is_about_first_word(refusal, statement->sql)) {
         g_propagate_error(error, g_steal_pointer(&refusal));
@@ -203,8 +201,8 @@ stream_reading(LakeApiSession *session, LakeStatement *statement, gint64 timeout
 {
     g_autofree char *guarded = lake_api_session_guard(statement->sql);
     g_autoptr(GError) failure = NULL;
-    g_autoptr(LakeApiAnswer) answer = lake_api_session_read(session, LAKE_TRANSPORT_BULK,
-        statement, guarded, timeout_ms, cancellable, &failure);
+    g_autoptr(LakeApiAnswer) answer = lake_api_session_read(
+        session, LAKE_TRANSPORT_BULK, statement, guarded, timeout_ms, cancellable, &failure);
 
     if (answer)
         return hand_over(answer, sink, user_data, ret_n_affected, cancellable, error);
@@ -222,8 +220,7 @@ stream_changing(LakeApiSession *session, LakeStatement *statement, gint64 timeou
     g_autoptr(GString) body = g_string_new(NULL);
 
     lake_api_encode_statement(body, statement, NULL, timeout_ms);
-    LakeApiChange change = {
-        .body = body, .scope = LAKE_SCOPE_ALL, .timeout_ms = timeout_ms};
+    LakeApiChange change = {.body = body, .scope = LAKE_SCOPE_ALL, .timeout_ms = timeout_ms};
     g_autoptr(LakeApiAnswer) answer =
         lake_api_session_change(session, &change, cancellable, error);
 
@@ -252,13 +249,12 @@ prepare_staging(ApiTransport *this, GCancellable *cancellable, GError **error)
 
     if (this->has_staging || this->session.is_read_only)
         return TRUE;
-    g_autoptr(LakeStatement) ask =
-        lake_statement_new("SELECT to_regclass($1) IS NOT NULL");
+    g_autoptr(LakeStatement) ask = lake_statement_new("SELECT to_regclass($1) IS NOT NULL");
     lake_statement_add_text(ask, this->staging);
     ask->scope = LAKE_SCOPE_STRUCTURE;
     ask->has_always_rows = TRUE;
-    g_autoptr(LakeResult) found = run_reading(
-        &this->session, LAKE_TRANSPORT_INTERACTIVE, ask, cancellable, error);
+    g_autoptr(LakeResult) found =
+        run_reading(&this->session, LAKE_TRANSPORT_INTERACTIVE, ask, cancellable, error);
     if (!found)
         return FALSE;
     g_autoptr(LakeStatement) make = lake_result_bool(found, 0, 0)
@@ -266,8 +262,8 @@ prepare_staging(ApiTransport *this, GCancellable *cancellable, GError **error)
                                         : lake_api_upload_create_statement(this->staging);
     make->is_repeatable = TRUE;
     make->scope = LAKE_SCOPE_ROWS; /* nobody but us reads it */
-    g_autoptr(LakeResult) made = run_changing(
-        &this->session, LAKE_TRANSPORT_BULK, make, cancellable, error);
+    g_autoptr(LakeResult) made =
+        run_changing(&this->session, LAKE_TRANSPORT_BULK, make, cancellable, error);
     this->has_staging = made != NULL;
     return this->has_staging;
 }
@@ -322,12 +318,12 @@ ask_version(ApiTransport *this, GCancellable *cancellable, GError **error)
         lake_statement_new("SELECT current_setting('server_version')");
 
     statement->has_always_rows = TRUE;
-    g_autoptr(LakeResult) result = run_reading(
-        &this->session, LAKE_TRANSPORT_INTERACTIVE, statement, cancellable, error);
+    g_autoptr(LakeResult) result =
+        run_reading(&this->session, LAKE_TRANSPORT_INTERACTIVE, statement, cancellable, error);
     if (!result)
         return FALSE;
-    g_strlcpy(this->server_version, lake_result_text(result, 0, 0) ?: "",
-        sizeof this->server_version);
+    const char *version = lake_result_text(result, 0, 0);
+    g_strlcpy(this->server_version, version ? version : "", sizeof this->server_version);
     return TRUE;
 }
 
@@ -344,9 +340,10 @@ lake_api_transport_open(
     this->session = (LakeApiSession){
         .client = lake_api_client_new(options->api),
         .statement_timeout_ms = options->statement_timeout_ms,
-        .interactive_timeout_ms = options->statement_timeout_ms > 0
-                                      ? MIN(options->statement_timeout_ms, INTERACTIVE_TIMEOUT_MS)
-                                      : INTERACTIVE_TIMEOUT_MS,
+        .interactive_timeout_ms =
+            options->statement_timeout_ms > 0
+                ? MIN(options->statement_timeout_ms, INTERACTIVE_TIMEOUT_MS)
+                : INTERACTIVE_TIMEOUT_MS,
         .max_answer_bytes = options->max_answer_bytes,
         .is_read_only = options->read_only,
     };

@@ -7,13 +7,13 @@
 #include "core/query.h"
 #include <string.h>
 
-#define N_SENDERS 3               /* of the five requests that the service stands at once */
-#define REQUEST_BYTES (4 << 20)   /* of JSON; about this much, the service takes 16 MiB */
-#define PART_BYTES (2 << 20)      /* of one value in a request */
-#define INLINE_BYTES (64 << 10)   /* a value of more is no part of its row's JSON */
-#define WAITING_MAX N_SENDERS     /* requests that are made and not under way */
+#define N_SENDERS 3             /* of the five requests that the service stands at once */
+#define REQUEST_BYTES (4 << 20) /* of JSON; about this much, the service takes 16 MiB */
+#define PART_BYTES (2 << 20)    /* of one value in a request */
+#define INLINE_BYTES (64 << 10) /* a value of more is no part of its row's JSON */
+#define WAITING_MAX N_SENDERS   /* requests that are made and not under way */
 #define CLEAR_TIMEOUT_MS 10000
-#define ROW_COLUMN (-1)           /* column_number of a row itself; else of a part of a value */
+#define ROW_COLUMN (-1) /* column_number of a row itself; else of a part of a value */
 
 /* Where the stream of COPY BINARY is: what comes next is gathered in `field` until it is whole,
  * but of a long value no more than a part. */
@@ -39,14 +39,14 @@ struct LakeApiUpload {
     GString *row;  /* JSON array of the row's values so far */
     gint64 n_rows;
 
-    GString *batch; /* elements of params_batch, each an array */
+    GString *batch;  /* elements of params_batch, each an array */
     gint64 n_staged; /* of rows and parts, in all batches */
 
     GThreadPool *senders;
     GMutex lock;
     GCond changed;
-    guint n_waiting;   /* guarded by lock: batches that are not sent yet */
-    GError *failure;   /* guarded by lock: the first one */
+    guint n_waiting; /* guarded by lock: batches that are not sent yet */
+    GError *failure; /* guarded by lock: the first one */
 };
 
 /* --- the staging table --- */
@@ -251,8 +251,8 @@ take_value(LakeApiUpload *upload, GError **error)
     gboolean is_long = upload->n_part > 0 || upload->field->len > INLINE_BYTES;
 
     if (has_parts(type_of(upload)) && is_long) {
-        if (upload->field->len > 0 && !stage(upload, upload->column, upload->n_part++, NULL,
-                                          upload->field, error))
+        if (upload->field->len > 0 &&
+            !stage(upload, upload->column, upload->n_part++, NULL, upload->field, error))
             return FALSE;
         if (upload->n_left == 0)
             g_string_append_printf(upload->row, "%" G_GINT64_FORMAT, upload->n_part);
@@ -362,14 +362,13 @@ append_column(GString *sql, const LakeApiUpload *upload, guint k)
         upload->staging, k);
 
     if (!has_parts(type)) {
-        g_string_append_printf(
-            sql, "(s.row ->> %u)::%s", k, lake_type_info(type)->sql_name);
+        g_string_append_printf(sql, "(s.row ->> %u)::%s", k, lake_type_info(type)->sql_name);
         return;
     }
     g_string_append_printf(sql, "CASE json_typeof(s.row -> %u) WHEN 'number' THEN ", k);
     g_string_append_printf(sql, is_bytes ? "%s" : "convert_from(%s, 'UTF8')", parts);
-    g_string_append_printf(
-        sql, is_bytes ? " ELSE decode(s.row ->> %u, 'base64') END" : " ELSE s.row ->> %u END", k);
+    g_string_append_printf(sql,
+        is_bytes ? " ELSE decode(s.row ->> %u, 'base64') END" : " ELSE s.row ->> %u END", k);
 }
 
 static LakeStatement *

@@ -106,8 +106,8 @@ restore_bytes(LakeCatalog *catalog, const char *table, const LakeLedgerEntry *en
             return FALSE;
         if (lake_result_n_rows(result) == 0 || !lake_result_text(result, 0, 0))
             break; /* the size will tell */
-        if (!lake_spool_append(into, lake_result_text(result, 0, 0),
-                lake_result_length(result, 0, 0), error))
+        if (!lake_spool_append(
+                into, lake_result_text(result, 0, 0), lake_result_length(result, 0, 0), error))
             return FALSE;
     }
     return TRUE;
