@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "core/config.h"
 #include "core/error.h"
+#include "core/secret.h"
 
 #include <errno.h>
 #include <string.h>
@@ -14,6 +15,7 @@
 #define POOL_SIZE_MIN 2        /* one connection is kept for listings */
 #define POOL_SIZE_MAX 1000
 #define INGEST_WORKERS_MAX 256
+#define TOKEN_VARIABLE "DEEPLAKE_API_KEY"
 
 #define FIELD(name) G_STRUCT_OFFSET(LakeConfig, name)
 
@@ -121,6 +123,7 @@ lake_config_free(LakeConfig *config)
     for (gsize i = 0; i < G_N_ELEMENTS(settings); i++)
         if (settings[i].type == LAKE_CONFIG_TEXT)
             g_free(G_STRUCT_MEMBER(char *, config, settings[i].offset));
+    lake_secret_free(config->token);
     g_free(config);
 }
 
@@ -159,11 +162,31 @@ looks_like_name(const char *name)
     return length > 0 && length <= NAME_MAX_CHARACTERS && !name[length];
 }
 
+/* What people would call the token if it were a setting. */
+static gboolean
+means_token(const char *name)
+{
+    static const char *const names[] = {"token", "api_key", "api_token", "deeplake_api_key",
+        "deeplake_token", "deeplake_api_token", "access_token", "bearer_token"};
+
+    for (gsize i = 0; i < G_N_ELEMENTS(names); i++)
+        if (is_same_name(names[i], name))
+            return TRUE;
+    return FALSE;
+}
+
 static void
 set_unknown(const char *name, GError **error)
 {
     const char *known[G_N_ELEMENTS(settings) + 1] = {NULL};
 
+    g_autofree char *lower = g_ascii_strdown(name, -1);
+    if (means_token(lower)) {
+        lake_error_set(error, LAKE_ERROR_CLASS_AUTH, LAKE_ERROR_BAD_INPUT,
+            "the token is no setting, as others can read command lines and files; set the "
+            "environment variable " TOKEN_VARIABLE ", or name a file with --token-file");
+        return;
+    }
     if (!looks_like_name(name)) {
         lake_error_set(error, LAKE_ERROR_CLASS_GENERAL, LAKE_ERROR_BAD_INPUT,
             "the name of a setting has letters, digits, '_' and '-' only");
@@ -272,6 +295,8 @@ set_value(
         text = &G_STRUCT_MEMBER(char *, config, setting->offset);
         g_free(*text);
         *text = *value ? g_strdup(value) : NULL;
+        if (text == &config->token_file && *value)
+            g_clear_pointer(&config->token, lake_secret_free); /* the later one counts */
         return TRUE;
     case LAKE_CONFIG_COUNT:
         return set_number(config, setting, value, count_units, "a whole number", error);
@@ -394,9 +419,23 @@ lake_config_load_file(LakeConfig *config, const char *path, GError **error)
     return TRUE;
 }
 
+static void
+take_token(LakeConfig *config)
+{
+    const char *token = g_getenv(TOKEN_VARIABLE);
+
+    if (token && *token) {
+        lake_secret_free(config->token);
+        config->token = lake_secret_dup(token, -1);
+        g_clear_pointer(&config->token_file, g_free); /* the later one counts */
+    }
+    lake_secret_unset_variable(TOKEN_VARIABLE);
+}
+
 gboolean
 lake_config_load_environment(LakeConfig *config, GError **error)
 {
+    take_token(config);
     for (gsize i = 0; i < G_N_ELEMENTS(settings); i++) {
         const char *variable = settings[i].environment;
         const char *value = variable ? g_getenv(variable) : NULL;
@@ -432,6 +471,50 @@ check_workspace(const LakeConfig *config, GError **error)
     return TRUE;
 }
 
+static gboolean
+is_web_address(const char *url)
+{
+    g_autoptr(GUri) uri =
+        g_uri_parse(url, G_URI_FLAGS_HAS_PASSWORD | G_URI_FLAGS_ENCODED, NULL);
+
+    if (!uri || !g_uri_get_host(uri) || !*g_uri_get_host(uri))
+        return FALSE;
+    return (g_str_equal(g_uri_get_scheme(uri), "https") ||
+               g_str_equal(g_uri_get_scheme(uri), "http")) &&
+           !g_uri_get_query(uri) && !g_uri_get_fragment(uri);
+}
+
+/* The URL is not repeated: where it is wrong, it may be anything. */
+static gboolean
+check_api_url(LakeConfig *config, GError **error)
+{
+    const char *url = config->api_url;
+
+    if (!url)
+        return lake_error_bad_input(error, LAKE_ERROR_CLASS_GENERAL, "api_url is empty");
+    if (strchr(url, '@'))
+        return lake_error_bad_input(error, LAKE_ERROR_CLASS_GENERAL,
+            "api_url: no user and no password stand in it; the token is all that is needed");
+    if (!is_web_address(url))
+        return lake_error_bad_input(error, LAKE_ERROR_CLASS_GENERAL,
+            "api_url: it must be https://HOST or http://HOST, with a port and a path if need "
+            "be");
+
+    for (gsize n = strlen(url); n > 0 && url[n - 1] == '/'; n--)
+        config->api_url[n - 1] = '\0';
+    return TRUE;
+}
+
+/* Since a daemon's folder is the root. */
+static void
+make_absolute(char **path)
+{
+    char *given = *path;
+
+    *path = given ? g_canonicalize_filename(given, NULL) : NULL;
+    g_free(given);
+}
+
 /* Whether minimum <= value <= maximum. */
 static gboolean
 check_range(const char *name, gint64 value, gint64 minimum, gint64 maximum, GError **error)
@@ -449,7 +532,7 @@ check_range(const char *name, gint64 value, gint64 minimum, gint64 maximum, GErr
 gboolean
 lake_config_finish(LakeConfig *config, GError **error)
 {
-    if (!check_workspace(config, error))
+    if (!check_workspace(config, error) || !check_api_url(config, error))
         return FALSE;
     if (!config->state_dir || !config->server_user) {
         lake_error_set(error, LAKE_ERROR_CLASS_GENERAL, LAKE_ERROR_BAD_INPUT, "%s is empty",
@@ -463,6 +546,7 @@ lake_config_finish(LakeConfig *config, GError **error)
             "query_timeout (milliseconds)", config->query_timeout_ms, 0, G_MAXINT32, error) ||
         !check_range(
             "drain_timeout (milliseconds)", config->drain_timeout_ms, 0, G_MAXINT32, error) ||
+        !check_range("read_lag (milliseconds)", config->read_lag_ms, 0, G_MAXINT32, error) ||
         !check_range("max_result_bytes", config->max_result_bytes, 1, G_MAXINT64, error) ||
         !check_range("chunk_size", config->chunk_size, 1, G_MAXINT32, error) ||
         !check_range("ingest_workers", config->ingest_workers, 1, INGEST_WORKERS_MAX, error) ||
@@ -480,10 +564,40 @@ lake_config_finish(LakeConfig *config, GError **error)
         return FALSE;
     }
 
-    char *given = config->state_dir;
-    config->state_dir = g_canonicalize_filename(given, NULL);
-    g_free(given);
+    make_absolute(&config->state_dir);
+    make_absolute(&config->token_file);
+    make_absolute(&config->ca_file);
     return TRUE;
+}
+
+LakeConfigServer
+lake_config_server(const LakeConfig *config, const char **ret_why)
+{
+    LakeConfigServer server = config->dsn ? LAKE_CONFIG_SERVER_POSTGRESQL
+                              : config->token || config->token_file
+                                  ? LAKE_CONFIG_SERVER_SERVICE
+                                  : LAKE_CONFIG_SERVER_EMBEDDED;
+
+    if (ret_why)
+        *ret_why = config->dsn          ? "dsn is set"
+                   : config->token      ? TOKEN_VARIABLE " is set"
+                   : config->token_file ? "token_file is set"
+                                        : "neither dsn nor token is set";
+    return server;
+}
+
+const char *
+lake_config_server_name(LakeConfigServer server)
+{
+    switch (server) {
+    case LAKE_CONFIG_SERVER_EMBEDDED:
+        return "embedded";
+    case LAKE_CONFIG_SERVER_POSTGRESQL:
+        return "postgresql";
+    case LAKE_CONFIG_SERVER_SERVICE:
+        return "service";
+    }
+    g_assert_not_reached();
 }
 
 /* How many characters must be inserted, removed or replaced to make b of a. */

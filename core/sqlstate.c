@@ -50,3 +50,51 @@ lake_sqlstate_class(const char *sqlstate)
     return sqlstate && g_str_has_prefix(sqlstate, "28") ? LAKE_ERROR_CLASS_CREDENTIALS
                                                         : LAKE_ERROR_CLASS_GENERAL;
 }
+
+/* Pieces of PostgreSQL's messages; all of a line must be there, and the first line counts. */
+static const struct {
+    const char *pieces[2];
+    const char *sqlstate;
+} messages[] = {
+    {{"duplicate key value", NULL}, "23505"},
+    {{"violates not-null constraint", NULL}, "23502"},
+    {{"violates foreign key constraint", NULL}, "23503"},
+    {{"violates check constraint", NULL}, "23514"},
+    /* Before "relation": 'column "x" of relation "t" already exists'. */
+    {{"column \"", "already exists"}, "42701"},
+    {{"relation \"", "already exists"}, "42P07"},
+    {{"schema \"", "already exists"}, "42P06"},
+    {{"already exists", NULL}, "42710"},
+    {{"column ", "does not exist"}, "42703"},
+    {{"relation \"", "does not exist"}, "42P01"},
+    {{"table \"", "does not exist"}, "42P01"},
+    {{"view \"", "does not exist"}, "42P01"},
+    {{"schema \"", "does not exist"}, "3F000"},
+    {{"database \"", "does not exist"}, "3D000"},
+    {{"function ", "does not exist"}, "42883"},
+    {{"operator ", "does not exist"}, "42883"},
+    {{"does not exist", NULL}, "42704"},
+    {{"syntax error", NULL}, "42601"},
+    {{"permission denied", NULL}, "42501"},
+    {{"in a read-only transaction", NULL}, "25006"},
+    {{"invalid input syntax", NULL}, "22P02"},
+    {{"canceling statement due to", NULL}, "57014"},
+    {{"deadlock detected", NULL}, "40P01"},
+    {{"could not serialize access", NULL}, "40001"},
+    {{"too many clients already", NULL}, "53300"},
+    {{"No space left on device", NULL}, "53100"},
+    {{"terminating connection due to", NULL}, "57P01"},
+};
+
+const char *
+lake_sqlstate_from_message(const char *message)
+{
+    for (gsize i = 0; i < G_N_ELEMENTS(messages); i++) {
+        const char *const *pieces = messages[i].pieces;
+        const char *found = strstr(message, pieces[0]);
+
+        if (found && (!pieces[1] || strstr(found, pieces[1])))
+            return messages[i].sqlstate;
+    }
+    return NULL;
+}

@@ -5,11 +5,11 @@
  * ours.
  *
  * A request that fails in passing (429, 502, 503, 504, a 500 that is not PostgreSQL's, a
- * connection that was refused or cut) is repeated, LAKE_API_TRIES_MAX tries in all, after a
- * random pause below 500 ms · 2ⁿ or what Retry-After asks for. But only where that is safe: the
- * call is_repeatable, or it is known that nothing was executed. Interactive calls stop trying
- * when connect_timeout_ms is over. Just after a failure to connect, others get the same answer
- * without trying.
+ * connection that was refused or cut, a web page with 403) is repeated, LAKE_API_TRIES_MAX
+ * tries in all, after a random pause below 500 ms · 2ⁿ or what Retry-After asks for. But only
+ * where that is safe: the call is_repeatable, or it is known that nothing was executed.
+ * Interactive calls stop trying when connect_timeout_ms is over. Just after a failure to
+ * connect, others get the same answer without trying.
  *
  * A token that is refused (401) and came from a file is read again, once per call.
  *
@@ -58,7 +58,7 @@ typedef struct {
 } LakeApiCall;
 
 /* Runs the statement; the answer's JSON in a new spool, which is empty for 204. After OFFLINE,
- * TIMED_OUT or CANCELLED the statement may have been executed, unless the hint is missing. */
+ * TIMED_OUT or CANCELLED the statement may have been executed. */
 LakeSpool *lake_api_client_query(
     LakeApiClient *client, const LakeApiCall *call, GCancellable *cancellable, GError **error);
 
