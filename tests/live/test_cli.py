@@ -263,7 +263,8 @@ def test_a_mountpoint_that_is_not_empty_is_refused_without_nonempty(bare, postgr
 
 
 def test_a_second_mount_on_the_same_folder_is_refused(backend, mount):
-    ran = program("mount", *backend.options(), "another", mount.path)
+    ran = program("mount", *backend.options(), "another", mount.path,
+                  env=backend.environment())
     assert_refused(ran, mount.path)
     assert daemons_of(mount.path) == mount.pids
     assert "ingest" in os.listdir(mount.path)

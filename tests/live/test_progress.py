@@ -148,7 +148,7 @@ def table(table, mount):
 
 def ingest(backend, table, *arguments, **options):
     return Terminal("ingest", *backend.options(), "--workspace", "live", table, *arguments,
-                    LAKE_FAULT=SLOW, **options)
+                    LAKE_FAULT=SLOW, **backend.variables(), **options)
 
 
 def test_ingest_draws_a_bar_for_all_and_one_for_each_long_file(backend, mount, table, sources,
@@ -218,10 +218,10 @@ def test_a_failure_is_printed_above_the_bars(backend, mount, table, sources, wor
 def test_without_a_terminal_there_are_no_bars(backend, table, sources):
     """Help of ingest."""
     ran = program("ingest", *backend.options(), "--workspace", "live", table, sources,
-                  env=environment(LAKE_FAULT=SLOW)).ok()
+                  env=backend.environment(LAKE_FAULT=SLOW)).ok()
     assert ran.err == ""
     terminal = Terminal("ingest", *backend.options(), "--workspace", "live", table + "_dumb",
-                        sources)
+                        sources, **backend.variables())
     assert terminal.end() == 0
     assert "\x1b" in terminal.text or "files" not in terminal.text
 

@@ -15,12 +15,15 @@ import subprocess
 import tempfile
 import threading
 
+import psycopg2
 import pytest
 
 from support import relocated, shared
 from support.mount import PROGRAM, Backend, Mount, live_mounts
 from support.postgres import Postgres
+from support.service import Service
 
+KINDS = os.environ.get("DEEPLAKEFS_LIVE_KINDS", "embedded,external").split(",")
 TEST_LIMIT_SECONDS = int(os.environ.get("LIVE_TEST_LIMIT", "240"))
 
 _numbers = itertools.count(1)
@@ -43,7 +46,7 @@ def pytest_unconfigure(config):
 def group_of(nodeid):
     """Tests of one group share their module's fixtures, so one worker runs them all."""
     module, _, test = nodeid.partition("::")
-    kind = re.search(r"\[(embedded|external)\b", test)
+    kind = re.search(r"\[(embedded|external|service)\b", test)
     return f"{module}[{kind[1]}]" if kind else module
 
 
@@ -132,9 +135,24 @@ def new_database(server):
     return server.create_database(f"test_{os.getpid()}_{next(_numbers)}")
 
 
+def add_extension(dsn):
+    """A database of the service has it, where the server does."""
+    connection = psycopg2.connect(dsn)
+    connection.autocommit = True
+    cursor = connection.cursor()
+    cursor.execute("SELECT FROM pg_available_extensions WHERE name = 'pg_deeplake'")
+    if cursor.rowcount:
+        cursor.execute("CREATE EXTENSION pg_deeplake SCHEMA public")
+    connection.close()
+
+
 def make_backend(kind, postgres):
     if kind == "external":
         return Backend(kind, dsn=new_database(postgres))
+    if kind == "service":
+        dsn = new_database(postgres)
+        add_extension(dsn)
+        return Backend(kind, verify_dsn=dsn, service=Service(dsn))
     return Backend(kind, programs=postgres.programs)
 
 
@@ -142,11 +160,13 @@ def tear_down(backend):
     for mount in [one for one in live_mounts if one.backend is backend]:
         mount.teardown()
     backend.destroy()
+    if backend.service:
+        backend.service.assert_clean()
 
 
-@pytest.fixture(scope="module", params=["embedded", "external"])
+@pytest.fixture(scope="module", params=KINDS)
 def backend(request, postgres):
-    """Both ways to a server; the module's tests share it."""
+    """All ways to a server; the module's tests share it."""
     made = make_backend(request.param, postgres)
     yield made
     tear_down(made)
@@ -189,7 +209,7 @@ def another_mount(backend):
 @pytest.fixture
 def fresh_backend(postgres):
     """Makes backends for this test alone: fresh_backend("embedded"),
-    fresh_backend("external")."""
+    fresh_backend("external"), fresh_backend("service")."""
     made = []
 
     def make(kind="embedded"):

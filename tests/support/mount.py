@@ -124,10 +124,13 @@ def daemons_of(path):
 
 
 class Backend:
-    """Where a mount's data live: a state folder's embedded server, or a database elsewhere."""
+    """Where a mount's data live: a state folder's embedded server, a database elsewhere, or a
+    support.service.Service over the database verify_dsn, which the backend then owns."""
 
-    def __init__(self, kind, dsn=None, verify_dsn=None, parent=None, programs=None):
+    def __init__(self, kind, dsn=None, verify_dsn=None, parent=None, programs=None,
+                 service=None):
         self.kind = kind
+        self.service = service
         self.programs = programs
         self.folder = tempfile.mkdtemp(prefix="deeplakefs-test-", dir=parent)
         os.chmod(self.folder, 0o755)
@@ -139,7 +142,18 @@ class Backend:
     def options(self):
         chosen = ["--state-dir", self.state_dir]
         chosen += ["--server-bin-dir", self.programs] if self.programs else []
+        if self.service:
+            chosen += ["--api-url", self.service.url]
+            chosen += ["--ca-file", self.service.ca_file] if self.service.ca_file else []
         return chosen + (["--dsn", self.dsn] if self.dsn else [])
+
+    def variables(self):
+        """What the environment of a command needs beside its options."""
+        return {"DEEPLAKE_API_KEY": self.service.token} if self.service else {}
+
+    def environment(self, **more):
+        """Of every command on this backend."""
+        return environment(**{**self.variables(), **more})
 
     def connect(self):
         """A connection that does not go through the program."""
@@ -150,6 +164,7 @@ class Backend:
         return connection
 
     def command(self, name, *arguments, workspace="live", **options):
+        options.setdefault("env", self.environment())
         return program(name, *self.options(), "--workspace", workspace, *arguments, **options)
 
     def logs(self):
@@ -162,6 +177,8 @@ class Backend:
 
     def destroy(self):
         self.server.stop()
+        if self.service:
+            self.service.close()
         shutil.rmtree(self.folder, ignore_errors=True)
 
 
@@ -175,7 +192,7 @@ class Mount:
         self.backend = backend
         self.workspace = workspace
         self.options = list(options)
-        self.env = environment(**(env or {}))
+        self.env = backend.environment(**(env or {}))
         self.path = os.path.join(backend.folder, f"mnt{Mount.count}")
         os.makedirs(self.path)
         self.stderr_path = os.path.join(backend.folder, f"mount{Mount.count}.stderr")
