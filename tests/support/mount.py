@@ -131,6 +131,7 @@ class Backend:
                  service=None):
         self.kind = kind
         self.service = service
+        self.read_lag = "0"  # the double has none unless it is told to
         self.programs = programs
         self.folder = tempfile.mkdtemp(prefix="deeplakefs-test-", dir=parent)
         os.chmod(self.folder, 0o755)
@@ -143,7 +144,7 @@ class Backend:
         chosen = ["--state-dir", self.state_dir]
         chosen += ["--server-bin-dir", self.programs] if self.programs else []
         if self.service:
-            chosen += ["--api-url", self.service.url]
+            chosen += ["--api-url", self.service.url, "--read-lag", self.read_lag]
             chosen += ["--ca-file", self.service.ca_file] if self.service.ca_file else []
         return chosen + (["--dsn", self.dsn] if self.dsn else [])
 
