@@ -41,6 +41,7 @@ __all__ = ["AFTER", "BEFORE", "MIDDLE", "Service", "statement"]
 BODY_MAX_BYTES = 16 * 1024 * 1024
 CONCURRENCY_LIMIT = 5  # what first-party clients keep to
 LOG_LENGTH = 50000
+LINGER_SECONDS = 2
 TOKEN_IN_URL = re.compile(r"eyJ[\w-]{10,}|token=", re.IGNORECASE)
 
 
@@ -303,6 +304,7 @@ class Service:
                     self._log.append(error.request)
                 answer = answer_html(413, Connection="close")
                 line.send(answer.data(), lambda: self._finished(line, error.request, 413))
+                line.drain(LINGER_SECONDS)
                 return
             if request is None or not self._exchange(line, request):
                 return

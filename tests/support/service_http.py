@@ -189,6 +189,16 @@ class Line:
         while n_left > 0:
             n_left -= len(self._more())
 
+    def drain(self, seconds):
+        """Until the client goes or says nothing for so long: to close with unread bytes would
+        reset the connection, and the client might never see the answer."""
+        self._socket.settimeout(seconds)
+        try:
+            while self._socket.recv(256 * 1024):
+                pass
+        except OSError:
+            pass
+
     def _read_chunks(self, request, limit):
         parts, n_read = [], 0
         while True:
