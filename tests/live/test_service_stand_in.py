@@ -7,7 +7,6 @@ Asked by Python's own HTTP client, over TLS.
 import base64
 import http.client
 import json
-import os
 import socket
 import ssl
 import subprocess
@@ -661,11 +660,34 @@ def test_plain_http_by_option(database):
         assert Client(service).call("GET", "/health").status == 200
 
 
+# The kind of backend
+
+
+def test_a_backend_of_this_kind_is_a_service_over_a_database(fresh_backend):
+    backend = fresh_backend("service")
+    options, env = backend.options(), backend.environment()
+    assert options == ["--state-dir", backend.state_dir, "--api-url", backend.service.url,
+                       "--ca-file", backend.service.ca_file]
+    assert env["DEEPLAKE_API_KEY"] == backend.service.token
+    client = Client(backend.service)
+    assert client.call("POST", "/workspaces", {"id": "space"}).status == 201
+    assert client.ask("CREATE TABLE t AS SELECT 5 AS n").status == 204
+    cursor = backend.connect().cursor()
+    cursor.execute("SELECT n FROM space.t")
+    assert cursor.fetchall() == [(5,)]
+    cursor.execute("SELECT a.name IS NOT DISTINCT FROM e.extname FROM (SELECT name FROM "
+                   "pg_available_extensions WHERE name = 'pg_deeplake') a FULL JOIN (SELECT "
+                   "extname FROM pg_extension WHERE extname = 'pg_deeplake') e ON true")
+    assert cursor.fetchall() in ([], [(True,)])
+    client.connection.close()
+
+
 # Speed
 
 ASKING = """
 import socket, ssl, sys
-port, authority, n, request = int(sys.argv[1]), sys.argv[2], int(sys.argv[3]), sys.stdin.buffer.read()
+port, authority, n = int(sys.argv[1]), sys.argv[2], int(sys.argv[3])
+request = sys.stdin.buffer.read()
 line = ssl.create_default_context(cafile=authority).wrap_socket(
     socket.create_connection(("127.0.0.1", port)), server_hostname="localhost")
 for _ in range(n):

@@ -124,7 +124,8 @@ class Line:
         """Ends the connection without a word of TLS; from any thread. close() is still due."""
         try:
             if with_reset:
-                self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+                self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER,
+                                        struct.pack("ii", 1, 0))
                 return  # the kernel sends it when the socket is closed
             socket.socket.shutdown(self._socket, socket.SHUT_RDWR)
         except OSError:
