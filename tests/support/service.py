@@ -41,6 +41,7 @@ __all__ = ["AFTER", "BEFORE", "MIDDLE", "Service", "statement"]
 BODY_MAX_BYTES = 16 * 1024 * 1024
 CONCURRENCY_LIMIT = 5  # what first-party clients keep to
 LOG_LENGTH = 50000
+LINGER_SECONDS = 2
 TOKEN_IN_URL = re.compile(r"eyJ[\w-]{10,}|token=", re.IGNORECASE)
 
 
@@ -64,7 +65,7 @@ class Service:
         self._faults = Faults()
 
         self._lock = threading.Lock()  # guards what follows
-        self._tokens = {}   # token → whether it is still good
+        self._tokens = {}   # token → until when it is good
         self._lines = set()
         self._under_way = {}  # line → its request
         self._log = collections.deque(maxlen=LOG_LENGTH)
@@ -116,13 +117,13 @@ class Service:
         token = ".".join(base64.urlsafe_b64encode(part).decode().rstrip("=")
                          for part in (*parts, secrets.token_bytes(32)))
         with self._lock:
-            self._tokens[token] = True
+            self._tokens[token] = claims["exp"]
         return token
 
     def expire(self, token=None):
         """The token, or the newest one, is no longer good."""
         with self._lock:
-            self._tokens[token or self._current] = False
+            self._tokens[token or self._current] = 0
 
     def replace_token(self, **options):
         """A new token; the one before is no longer good. Options as for new_token."""
@@ -134,12 +135,10 @@ class Service:
     def _refusal_of(self, token):
         """What is wrong with a token, or None."""
         with self._lock:
-            is_good = self._tokens.get(token)
-        if is_good is None:
+            end = self._tokens.get(token)
+        if end is None:
             return "invalid token"
-        payload = token.split(".")[1]
-        claims = json.loads(base64.urlsafe_b64decode(payload + "=" * (-len(payload) % 4)))
-        return None if is_good and time.time() < claims["exp"] else "token is expired"
+        return None if time.time() < end else "token is expired"
 
     # Switches
 
@@ -303,6 +302,7 @@ class Service:
                     self._log.append(error.request)
                 answer = answer_html(413, Connection="close")
                 line.send(answer.data(), lambda: self._finished(line, error.request, 413))
+                line.drain(LINGER_SECONDS)
                 return
             if request is None or not self._exchange(line, request):
                 return

@@ -15,13 +15,15 @@ N_IDLE_SESSIONS = 8
 APPLICATION_NAME = "deeplake-stand-in"
 READ_ONLY_TRANSACTION = "25006"
 
-_COMMENT = r"(?:\s|--[^\n]*(?:\n|\Z)|/\*.*?\*/|[(;])*"
+_COMMENT = r"(?:\s|--[^\n]*(?:\n|\Z)|(?>/\*.*?\*/)|[(;])*+"
 _READS = re.compile(_COMMENT + r"(select|with|values|table|show|explain)\b", re.I | re.S)
 _CHANGES = re.compile(r"\b(insert|update|delete|merge)\b", re.I)
 # What outlives its statement in a session; the next request may get another one.
-_LEAVES_STATE = re.compile(
-    _COMMENT.encode() + rb"(?:set|reset|listen|prepare|declare|load|discard)\b|"
-    rb".*\b(?:temp|temporary|pg_temp|set_config|pg_(?:try_)?advisory_lock\w*)\b", re.I | re.S)
+_SETS = re.compile(
+    _COMMENT.encode() + rb"(?:set|reset|listen|prepare|declare|load|discard)\b", re.I | re.S)
+_KEEPS = re.compile(
+    rb"\b(?:temp|temporary|pg_temp|set_config|pg_(?:try_)?advisory_lock\w*)\b", re.I)
+_LOOKED_AT_BYTES = 65536  # of a statement, for its words
 
 
 def looks_like_a_read(statement):
@@ -79,7 +81,8 @@ class Pool:
                     raise
 
     def _give_back(self, session, statement):
-        if session.is_usable and not _LEAVES_STATE.match(statement):
+        words = statement[:_LOOKED_AT_BYTES]
+        if session.is_usable and not _SETS.match(words) and not _KEEPS.search(words):
             with self._lock:
                 if len(self._idle) < N_IDLE_SESSIONS and not self._is_closed:
                     self._idle.append(session)

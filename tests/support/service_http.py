@@ -124,7 +124,8 @@ class Line:
         """Ends the connection without a word of TLS; from any thread. close() is still due."""
         try:
             if with_reset:
-                self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+                self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER,
+                                        struct.pack("ii", 1, 0))
                 return  # the kernel sends it when the socket is closed
             socket.socket.shutdown(self._socket, socket.SHUT_RDWR)
         except OSError:
@@ -188,6 +189,16 @@ class Line:
         self._buffer = b""
         while n_left > 0:
             n_left -= len(self._more())
+
+    def drain(self, seconds):
+        """Until the client goes or says nothing for so long: to close with unread bytes would
+        reset the connection, and the client might never see the answer."""
+        self._socket.settimeout(seconds)
+        try:
+            while self._socket.recv(256 * 1024):
+                pass
+        except OSError:
+            pass
 
     def _read_chunks(self, request, limit):
         parts, n_read = [], 0

@@ -1,7 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """A certification authority for tests, and a server's certificate of it."""
 
+import atexit
 import os
+import shutil
 import subprocess
 import tempfile
 
@@ -37,6 +39,8 @@ def shared_folder():
     """What make() made once for the run; outside of a run, in a folder of its own."""
     found = made_once("certificates", make)
     if not found:
-        found = os.path.join(tempfile.mkdtemp(prefix="deeplakefs-certificates-"), "made")
+        above = tempfile.mkdtemp(prefix="deeplakefs-certificates-")
+        atexit.register(shutil.rmtree, above, ignore_errors=True)
+        found = os.path.join(above, "made")
         make(found)
     return found
