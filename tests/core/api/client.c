@@ -302,7 +302,7 @@ test_nothing_comes_back(Fixture *fixture, gconstpointer unused)
     g_assert_cmpint(lake_spool_size(answer), ==, 0);
 }
 
-/* What one answer becomes, without repeating. */
+/* long: a table of what one answer becomes, without repeating */
 static void
 test_errors(Fixture *fixture, gconstpointer unused)
 {
