@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #pragma once
 
-/* core/api.h: the Deeplake service over HTTP. The folder core/api/ is the only door to libcurl.
+/* core/api.h: the Deeplake service over HTTP; core/api/http.c is the only door to libcurl.
  *
  * What the service offers, and what it says when something goes wrong:
  * https://docs.deeplake.ai, "REST API". Any thread.

@@ -143,6 +143,19 @@ is_same_name(const char *a, const char *b)
     return fold(*a) == fold(*b);
 }
 
+gboolean
+lake_config_is_token(const char *name)
+{
+    static const char *const names[] = {"token", "api_key", "api_token", "deeplake_api_key",
+        "deeplake_token", "deeplake_api_token", "access_token", "bearer_token"};
+    g_autofree char *lower = g_ascii_strdown(name, -1);
+
+    for (gsize i = 0; i < G_N_ELEMENTS(names); i++)
+        if (is_same_name(names[i], lower))
+            return TRUE;
+    return FALSE;
+}
+
 static const LakeConfigSetting *
 find_setting(const char *name)
 {
@@ -162,26 +175,12 @@ looks_like_name(const char *name)
     return length > 0 && length <= NAME_MAX_CHARACTERS && !name[length];
 }
 
-/* What people would call the token if it were a setting. */
-static gboolean
-means_token(const char *name)
-{
-    static const char *const names[] = {"token", "api_key", "api_token", "deeplake_api_key",
-        "deeplake_token", "deeplake_api_token", "access_token", "bearer_token"};
-
-    for (gsize i = 0; i < G_N_ELEMENTS(names); i++)
-        if (is_same_name(names[i], name))
-            return TRUE;
-    return FALSE;
-}
-
 static void
 set_unknown(const char *name, GError **error)
 {
     const char *known[G_N_ELEMENTS(settings) + 1] = {NULL};
 
-    g_autofree char *lower = g_ascii_strdown(name, -1);
-    if (means_token(lower)) {
+    if (lake_config_is_token(name)) {
         lake_error_set(error, LAKE_ERROR_CLASS_AUTH, LAKE_ERROR_BAD_INPUT,
             "the token is no setting, as others can read command lines and files; set the "
             "environment variable " TOKEN_VARIABLE ", or name a file with --token-file");
@@ -477,6 +476,9 @@ is_web_address(const char *url)
     g_autoptr(GUri) uri =
         g_uri_parse(url, G_URI_FLAGS_HAS_PASSWORD | G_URI_FLAGS_ENCODED, NULL);
 
+    for (const char *at = url; *at; at++)
+        if ((guchar)*at <= ' ' || *at == 0x7f) /* which GUri lets pass */
+            return FALSE;
     if (!uri || !g_uri_get_host(uri) || !*g_uri_get_host(uri))
         return FALSE;
     return (g_str_equal(g_uri_get_scheme(uri), "https") ||

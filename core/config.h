@@ -93,6 +93,9 @@ gboolean lake_config_load_environment(LakeConfig *config, GError **error);
 gboolean
 lake_config_set(LakeConfig *config, const char *name, const char *value, GError **error);
 
+/* Whether name is what people call the token ("token", "api-key" …), which is no setting. */
+gboolean lake_config_is_token(const char *name);
+
 /* Checks what holds between settings (chunk_overlap < chunk_size …) and what a URL must be, and
  * makes paths absolute. */
 gboolean lake_config_finish(LakeConfig *config, GError **error);

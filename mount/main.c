@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "mount/commands/commands.h"
+#include "mount/secret.h"
 
 #include <locale.h>
 #include <malloc.h>
@@ -14,6 +15,7 @@ main(int argc, char **argv)
 
     g_autoptr(GError) error = NULL;
     g_autoptr(MountOptions) options = mount_options_parse(argc, argv, &error);
+    mount_secret_hide_tokens(argc, argv); /* options has copies of what it took */
     if (!options) {
         g_autofree char *text = mount_commands_format_error(NULL, error);
         fputs(text, stderr);

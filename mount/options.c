@@ -269,6 +269,15 @@ check_workspace(const char *value, GError **error)
         "a workspace was expected, and this is a DSN with a password; see --dsn");
 }
 
+/* Said of --token and the like, and of a token where another value belongs. */
+static gboolean
+refuse_token(GError **error)
+{
+    return lake_error_bad_input(error, LAKE_ERROR_CLASS_AUTH,
+        "a token in a command line can be read by every user of this machine; set the "
+        "environment variable DEEPLAKE_API_KEY, or name a file with --token-file");
+}
+
 static gboolean
 take_setting(
     MountOptions *options, const LakeConfigSetting *setting, const char *value, GError **error)
@@ -281,6 +290,8 @@ take_setting(
             "use PGPASSFILE, a service file or DEEPLAKE_DSN");
         return FALSE;
     }
+    if (value && mount_secret_is_token(value))
+        return refuse_token(error);
     if (setting->offset == offsetof(LakeConfig, workspace) && value &&
         !check_workspace(value, error))
         return FALSE;
@@ -387,6 +398,8 @@ take_word(MountOptions *options, const char *word, GError **error)
             error, LAKE_ERROR_CLASS_GENERAL, "-o %s needs a value", name);
     }
 
+    if (lake_config_is_token(name))
+        return refuse_token(error);
     if (options->is_sloppy)
         return TRUE;
     g_autofree char *nearest = dup_nearest(options, name, TRUE);
@@ -435,6 +448,8 @@ take_long(MountOptions *options, Reader *reader, GError **error)
 
     const MountOption *option = find_long(options, name);
     const LakeConfigSetting *setting = option ? NULL : find_setting(name);
+    if (!option && lake_config_is_token(name))
+        return refuse_token(error);
     if (!option && !setting) {
         g_autofree char *nearest = dup_nearest(options, name, FALSE);
         return complain_unknown("option", shown, nearest, error);

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "mount/secret.h"
 
+#include "core/config.h"
 #include <string.h>
 
 static gboolean
@@ -103,4 +104,68 @@ mount_secret_in_dsn(const char *dsn)
     gsize n_bytes = parameters ? (gsize)(parameters - authority) : strlen(authority);
     return authority_has_secret(authority, n_bytes) ||
            (parameters && parameters_have_secret(parameters + 1));
+}
+
+/* Where the token in text begins, and in *ret_n_bytes how long it is; NULL: there is none. */
+static char *
+find_token(char *text, gsize *ret_n_bytes)
+{
+    static const char base64url[] =
+        "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
+
+    for (char *at = strstr(text, "eyJ"); at; at = strstr(at + 1, "eyJ")) {
+        gsize n_first = strspn(at, base64url);
+        gsize n_second = at[n_first] == '.' ? strspn(at + n_first + 1, base64url) : 0;
+        gsize n = n_first + 1 + n_second;
+        if (n_second == 0 || at[n] != '.')
+            continue;
+        *ret_n_bytes = n + 1 + strspn(at + n + 1, base64url);
+        return at;
+    }
+    return NULL;
+}
+
+gboolean
+mount_secret_is_token(const char *text)
+{
+    gsize n_bytes;
+
+    return find_token((char *)text, &n_bytes) != NULL;
+}
+
+/* Whether argument is --token or the like, and where the value begins; NULL: in the next. */
+static gboolean
+is_token_option(char *argument, char **ret_value)
+{
+    if (!g_str_has_prefix(argument, "--"))
+        return FALSE;
+
+    char *equals = strchr(argument, '=');
+    g_autofree char *name = equals ? g_strndup(argument + 2, (gsize)(equals - argument - 2))
+                                   : g_strdup(argument + 2);
+    *ret_value = equals ? equals + 1 : NULL;
+    return lake_config_is_token(name);
+}
+
+static void
+hide(char *text, gsize n_bytes)
+{
+    memset(text, 'x', n_bytes);
+}
+
+void
+mount_secret_hide_tokens(int argc, char **argv)
+{
+    for (int i = 1; i < argc; i++) {
+        char *value;
+        gsize n_bytes;
+
+        if (is_token_option(argv[i], &value)) {
+            value = value ? value : i + 1 < argc ? argv[i + 1] : NULL;
+            if (value)
+                hide(value, strlen(value));
+        }
+        for (char *at = argv[i]; (at = find_token(at, &n_bytes)); at += n_bytes)
+            hide(at, n_bytes);
+    }
 }

@@ -34,7 +34,7 @@
 
 typedef struct LakeApiClient LakeApiClient;
 
-/* Never fails; strings are copied. Before there are threads, as lake_http_new. */
+/* Never fails; strings are copied. */
 LakeApiClient *lake_api_client_new(const LakeApiOptions *options);
 /* No call may be under way. NULL is allowed. */
 void lake_api_client_free(LakeApiClient *client);

@@ -166,7 +166,10 @@ set_database_error(const Refusal *refusal, LakeApiVerdict *verdict, GError **err
     else
         lake_error_set_facts(error, code, &facts, "%s", message);
     /* The service has lost its own server. */
-    *verdict = (LakeApiVerdict){.is_passing = code == LAKE_ERROR_OFFLINE};
+    *verdict = (LakeApiVerdict){
+        .is_passing = code == LAKE_ERROR_OFFLINE,
+        .is_unexecuted = code != LAKE_ERROR_OFFLINE, /* an error undoes the statement */
+    };
     return TRUE;
 }
 
@@ -252,6 +255,13 @@ set_by_status(const Refusal *refusal, LakeErrorClass class, GError **error)
         give_hint(error, hint);
 }
 
+/* Web pages with any other status mean what the status means, whoever wrote them. */
+static gboolean
+is_of_a_proxy(int status)
+{
+    return status < 500 && status / 100 != 3 && status != 408 && status != 413 && status != 429;
+}
+
 static void
 set_refusal(const Refusal *refusal, gboolean is_about_workspace, GError **error)
 {
@@ -259,8 +269,7 @@ set_refusal(const Refusal *refusal, gboolean is_about_workspace, GError **error)
 
     if (refusal->status == 401)
         set_unauthorized(refusal, error);
-    else if (refusal->is_page && refusal->status < 500 && refusal->status != 429 &&
-             refusal->status / 100 != 3)
+    else if (refusal->is_page && is_of_a_proxy(refusal->status))
         set_page(refusal, error);
     else if (refusal->status == 402)
         set_payment(refusal, error);

@@ -58,6 +58,8 @@ set_up(gpointer unused)
 
     if (trouble)
         g_error("libcurl cannot be set up: %s", curl_easy_strerror(trouble));
+    if (!(curl_version_info(CURLVERSION_NOW)->features & CURL_VERSION_THREADSAFE))
+        g_error("this libcurl cannot be set up while there are threads");
     return NULL;
 }
 

@@ -27,8 +27,8 @@ typedef struct {
     guint n_at_once;           /* requests under way at most; others wait */
 } LakeHttpOptions;
 
-/* Never fails; strings are copied. The first one must be made before there are threads: it is
- * when libcurl sets itself up. */
+/* Never fails; strings are copied. The first one has libcurl set itself up, which since 7.84 it
+ * does behind a lock: there may be threads. */
 LakeHttp *lake_http_new(const LakeHttpOptions *options);
 /* No request may be under way. NULL is allowed. */
 void lake_http_free(LakeHttp *http);

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "mount/commands/commands.h"
 
+#include "core/api.h"
 #include "core/error.h"
 #include "mount/registry.h"
 #include "mount/signals.h"
@@ -9,11 +10,15 @@
 #include <cjson/cJSON.h>
 #include <string.h>
 
+#define HEALTH_MS 2000 /* how long the service may take to say that it is well */
+
 typedef struct {
     const LakeConfig *config;
-    const char *transport; /* "embedded" or "postgresql" */
-    char *server_version;  /* NULL: no server, or it was not reached */
-    GPtrArray *mounts;     /* of MountRegistryEntry */
+    LakeConfigServer server;
+    const char *why;          /* this server */
+    char *server_version;     /* NULL: no server, or it was not reached, or it does not say */
+    gboolean is_service_well; /* where it is the service */
+    GPtrArray *mounts;        /* of MountRegistryEntry */
 } Status;
 
 static const char *
@@ -42,7 +47,12 @@ format_json(const Status *status)
     g_autofree char *state_dir = dup_valid(status->config->state_dir);
 
     cJSON_AddStringToObject(object, "workspace", status->config->workspace);
-    cJSON_AddStringToObject(object, "transport", status->transport);
+    cJSON_AddStringToObject(object, "transport", lake_config_server_name(status->server));
+    cJSON_AddStringToObject(object, "reason", status->why);
+    if (status->server == LAKE_CONFIG_SERVER_SERVICE) {
+        cJSON_AddStringToObject(object, "api_url", status->config->api_url);
+        cJSON_AddBoolToObject(object, "healthy", status->is_service_well);
+    }
     if (status->server_version)
         cJSON_AddStringToObject(object, "server_version", status->server_version);
     else
@@ -77,9 +87,14 @@ format_text(const Status *status)
     GString *text = g_string_new(NULL);
 
     g_string_append_printf(text, "workspace:      %s\n", status->config->workspace);
-    g_string_append_printf(text, "transport:      %s\n", status->transport);
-    g_string_append_printf(
-        text, "server version: %s\n", status->server_version ? status->server_version : "none");
+    g_string_append_printf(text, "transport:      %s, as %s\n",
+        lake_config_server_name(status->server), status->why);
+    if (status->server == LAKE_CONFIG_SERVER_SERVICE)
+        g_string_append_printf(text, "service:        %s, %s\n", status->config->api_url,
+            status->is_service_well ? "healthy" : "not healthy");
+    else
+        g_string_append_printf(text, "server version: %s\n",
+            status->server_version ? status->server_version : "none");
     g_string_append_printf(text, "state folder:   %s\n", status->config->state_dir);
     g_string_append_printf(text, "mounts:         %u\n", status->mounts->len);
     for (guint i = 0; i < status->mounts->len; i++) {
@@ -94,10 +109,10 @@ format_text(const Status *status)
 
 /* Status makes nothing: where no private server was ever made, there is none to ask. */
 static gboolean
-has_server(const LakeConfig *config)
+has_private_server(const LakeConfig *config)
 {
     g_autofree char *data = g_build_filename(config->state_dir, "server", "data", NULL);
-    return config->dsn || g_file_test(data, G_FILE_TEST_IS_DIR);
+    return g_file_test(data, G_FILE_TEST_IS_DIR);
 }
 
 static gboolean
@@ -112,6 +127,25 @@ ask_server(Status *status, GCancellable *cancellable, GError **error)
     lake_transport_status(lake_workspace_transport(workspace), &transport);
     status->server_version = g_strdup(transport.server_version);
     return TRUE;
+}
+
+/* The service is not asked for more, which costs and takes a token. */
+static gboolean
+ask(Status *status, GCancellable *cancellable, GError **error)
+{
+    const LakeConfig *config = status->config;
+
+    switch (status->server) {
+    case LAKE_CONFIG_SERVER_EMBEDDED:
+        return !has_private_server(config) || ask_server(status, cancellable, error);
+    case LAKE_CONFIG_SERVER_POSTGRESQL:
+        return ask_server(status, cancellable, error);
+    case LAKE_CONFIG_SERVER_SERVICE:
+        status->is_service_well = lake_api_check_health(config->api_url, config->ca_file,
+            MIN(config->connect_timeout_ms, HEALTH_MS), cancellable, error);
+        return status->is_service_well;
+    }
+    g_assert_not_reached();
 }
 
 static gboolean
@@ -145,11 +179,11 @@ mount_commands_status(const MountOptions *options)
     g_autoptr(GPtrArray) mounts = mount_registry_list(config->state_dir);
     Status status = {
         .config = config,
-        .transport = config->dsn ? "postgresql" : "embedded",
         .mounts = mounts,
     };
+    status.server = lake_config_server(config, &status.why);
     int exit_status = MOUNT_EXIT_OK;
-    if (has_server(config) && !ask_server(&status, cancellable, &error))
+    if (!ask(&status, cancellable, &error))
         exit_status = mount_commands_fail(options, error, MOUNT_EXIT_SYSTEM);
 
     g_autofree char *text = options->is_json ? format_json(&status) : format_text(&status);

@@ -2,14 +2,18 @@
 #include "core/config.h"
 #include "core/error.h"
 
+#include <gio/gio.h>
 #include <glib/gstdio.h>
 #include <string.h>
 #include <unistd.h>
 
 #define SECRET "hunter2"
 
-static const char *const variables[] = {
-    "DEEPLAKE_WORKSPACE", "DEEPLAKEFS_STATE_DIR", "DEEPLAKE_DSN"};
+#define TOKEN "eyJhbGciOiJub25lIn0.e30.s3ntinel"
+#define WORD "s3ntinel"
+
+static const char *const variables[] = {"DEEPLAKE_WORKSPACE", "DEEPLAKEFS_STATE_DIR",
+    "DEEPLAKE_DSN", "DEEPLAKE_API_URL", "DEEPLAKE_API_KEY"};
 
 static void
 unset_variables(void)
@@ -58,6 +62,11 @@ test_defaults(void)
     g_assert_true(g_str_has_suffix(config->state_dir, "/deeplakefs"));
     g_assert_null(config->dsn);
     g_assert_null(config->server_bin_dir);
+    g_assert_cmpstr(config->api_url, ==, "https://api.deeplake.ai");
+    g_assert_null(config->token);
+    g_assert_null(config->token_file);
+    g_assert_null(config->ca_file);
+    g_assert_cmpint(config->read_lag_ms, ==, 5000);
     g_assert_cmpint(config->pool_size, ==, 8);
     g_assert_cmpint(config->connect_timeout_ms, ==, 5000);
     g_assert_cmpint(config->query_timeout_ms, ==, 300000);
@@ -342,11 +351,167 @@ test_finish_checks_what_holds_between(void)
     g_assert_true(lake_config_finish(config, NULL));
 }
 
+static void
+assert_server(const LakeConfig *config, LakeConfigServer server, const char *why)
+{
+    const char *said = NULL;
+
+    g_assert_cmpint(lake_config_server(config, &said), ==, server);
+    g_assert_cmpint(lake_config_server(config, NULL), ==, server);
+    g_assert_cmpstr(said, ==, why);
+}
+
+static void
+test_choice_of_server(void)
+{
+    g_autoptr(LakeConfig) config = lake_config_new();
+
+    assert_server(config, LAKE_CONFIG_SERVER_EMBEDDED, "neither dsn nor token is set");
+    g_assert_true(lake_config_set(config, "token-file", "/some/token", NULL));
+    assert_server(config, LAKE_CONFIG_SERVER_SERVICE, "token_file is set");
+    g_setenv("DEEPLAKE_API_KEY", TOKEN, TRUE);
+    g_assert_true(lake_config_load_environment(config, NULL));
+    assert_server(config, LAKE_CONFIG_SERVER_SERVICE, "DEEPLAKE_API_KEY is set");
+    g_assert_true(lake_config_set(config, "dsn", "service=x", NULL));
+    assert_server(config, LAKE_CONFIG_SERVER_POSTGRESQL, "dsn is set");
+
+    g_assert_cmpstr(lake_config_server_name(LAKE_CONFIG_SERVER_EMBEDDED), ==, "embedded");
+    g_assert_cmpstr(lake_config_server_name(LAKE_CONFIG_SERVER_POSTGRESQL), ==, "postgresql");
+    g_assert_cmpstr(lake_config_server_name(LAKE_CONFIG_SERVER_SERVICE), ==, "service");
+}
+
+/* File, environment, command line. */
+static void
+test_later_token_counts(void)
+{
+    g_autoptr(LakeConfig) config = lake_config_new();
+
+    g_assert_true(load_text(config, "[deeplakefs]\ntoken_file = of/the/file\n", NULL));
+    g_assert_cmpstr(config->token_file, ==, "of/the/file");
+    g_setenv("DEEPLAKE_API_KEY", "", TRUE);
+    g_assert_true(lake_config_load_environment(config, NULL));
+    g_assert_cmpstr(config->token_file, ==, "of/the/file");
+
+    g_setenv("DEEPLAKE_API_KEY", TOKEN, TRUE);
+    g_assert_true(lake_config_load_environment(config, NULL));
+    g_assert_null(config->token_file);
+    g_assert_cmpstr(config->token, ==, TOKEN);
+    g_assert_null(g_getenv("DEEPLAKE_API_KEY"));
+
+    g_assert_true(lake_config_set(config, "token_file", "given", NULL));
+    g_assert_null(config->token);
+    g_autofree char *absolute = g_canonicalize_filename("given", NULL);
+    g_assert_true(lake_config_finish(config, NULL));
+    g_assert_cmpstr(config->token_file, ==, absolute);
+}
+
+static void
+test_token_is_no_setting(void)
+{
+    static const char *const names[] = {"token", "TOKEN", "api-key", "api_key", "api_token",
+        "DEEPLAKE_API_KEY", "deeplake-token"};
+
+    for (gsize i = 0; i < G_N_ELEMENTS(names); i++) {
+        g_autoptr(LakeConfig) config = lake_config_new();
+        g_autoptr(GError) error = NULL;
+        g_autofree char *text = g_strdup_printf("[deeplakefs]\n%s = " TOKEN "\n", names[i]);
+
+        g_assert_true(lake_config_is_token(names[i]));
+        g_assert_false(lake_config_set(config, names[i], TOKEN, &error));
+        g_assert_error(error, LAKE_ERROR, LAKE_ERROR_BAD_INPUT);
+        g_assert_nonnull(strstr(error->message, "DEEPLAKE_API_KEY"));
+        g_assert_nonnull(strstr(error->message, "--token-file"));
+        g_assert_null(strstr(error->message, WORD));
+        g_clear_error(&error);
+        g_assert_false(load_text(config, text, &error));
+        g_assert_nonnull(strstr(error->message, "line 2"));
+        g_assert_null(strstr(error->message, WORD));
+        g_assert_null(config->token);
+    }
+    g_assert_false(lake_config_is_token("token_file"));
+    g_assert_false(lake_config_is_token("to"));
+}
+
+static void
+test_api_url(void)
+{
+    static const struct {
+        const char *given, *kept;
+    } good[] = {
+        {"http://custom:8080", "http://custom:8080"},
+        {"https://api.deeplake.ai/", "https://api.deeplake.ai"},
+        {"https://h/deep/lake///", "https://h/deep/lake"},
+        {"HTTP://[::1]:80", "HTTP://[::1]:80"},
+    };
+    static const char *const bad[] = {"", "custom:8080", "ftp://h", "http://", "https:///x",
+        "http://u:" WORD "@h", "http://" WORD "@h", "https://h?" WORD, "https://h#" WORD,
+        "http://h " WORD, "file:///" WORD, WORD, "http://h:port" WORD};
+
+    for (gsize i = 0; i < G_N_ELEMENTS(good); i++) {
+        g_autoptr(LakeConfig) config = lake_config_new();
+        g_autoptr(GError) error = NULL;
+        g_assert_true(lake_config_set(config, "api_url", good[i].given, NULL));
+        g_assert_true(lake_config_finish(config, &error));
+        g_assert_no_error(error);
+        g_assert_cmpstr(config->api_url, ==, good[i].kept);
+    }
+    for (gsize i = 0; i < G_N_ELEMENTS(bad); i++) {
+        g_autoptr(LakeConfig) config = lake_config_new();
+        g_autoptr(GError) error = NULL;
+        g_test_message("%s", bad[i]);
+        g_assert_true(lake_config_set(config, "api_url", bad[i], NULL));
+        g_assert_false(lake_config_finish(config, &error));
+        g_assert_error(error, LAKE_ERROR, LAKE_ERROR_BAD_INPUT);
+        g_assert_true(g_str_has_prefix(error->message, "api_url"));
+        g_assert_null(strstr(error->message, WORD));
+    }
+}
+
+static void
+assert_without_token(const char *where, const char *bytes, gsize n_bytes)
+{
+    if (memmem(bytes, n_bytes, WORD, strlen(WORD)))
+        g_error("the token is in %s", where);
+    g_assert_cmpuint(n_bytes, >, 0);
+}
+
+/* In a process of its own, whose environment held the token from the start. */
+static void
+test_no_environment_has_the_token(void)
+{
+    if (!g_test_subprocess()) {
+        g_setenv("DEEPLAKE_API_KEY", TOKEN, TRUE);
+        g_test_trap_subprocess(NULL, 0, G_TEST_SUBPROCESS_DEFAULT);
+        unset_variables();
+        g_test_trap_assert_passed();
+        return;
+    }
+
+    g_autoptr(LakeConfig) config = lake_config_new();
+    g_autofree char *own = NULL, *of_child = NULL;
+    gsize n_own, n_child;
+
+    g_assert_true(lake_config_load_environment(config, NULL));
+    g_assert_cmpstr(config->token, ==, TOKEN);
+    g_assert_true(g_file_get_contents("/proc/self/environ", &own, &n_own, NULL));
+    assert_without_token("/proc/self/environ", own, n_own);
+
+    g_autoptr(GSubprocess) child = g_subprocess_new(
+        G_SUBPROCESS_FLAGS_STDIN_PIPE | G_SUBPROCESS_FLAGS_STDOUT_SILENCE, NULL, "cat", NULL);
+    g_autofree char *path =
+        g_strdup_printf("/proc/%s/environ", g_subprocess_get_identifier(child));
+    g_assert_true(g_file_get_contents(path, &of_child, &n_child, NULL));
+    assert_without_token("the child's environ", of_child, n_child);
+    g_assert_true(g_output_stream_close(g_subprocess_get_stdin_pipe(child), NULL, NULL));
+    g_assert_true(g_subprocess_wait_check(child, NULL, NULL));
+}
+
 int
 main(int argc, char **argv)
 {
     g_test_init(&argc, &argv, NULL);
-    unset_variables();
+    if (!g_test_subprocess())
+        unset_variables();
 
     g_test_add_func("/core/config/defaults-are-those-of-the-manual", test_defaults);
     g_test_add_func(
@@ -365,5 +530,11 @@ main(int argc, char **argv)
     g_test_add_func("/core/config/environment-beats-the-file", test_environment_beats_the_file);
     g_test_add_func(
         "/core/config/finish-checks-what-holds-between", test_finish_checks_what_holds_between);
+    g_test_add_func("/core/config/dsn-comes-before-a-token", test_choice_of_server);
+    g_test_add_func("/core/config/later-token-counts", test_later_token_counts);
+    g_test_add_func("/core/config/token-is-no-setting", test_token_is_no_setting);
+    g_test_add_func("/core/config/url-is-http-without-a-password", test_api_url);
+    g_test_add_func(
+        "/core/config/no-environment-has-the-token", test_no_environment_has_the_token);
     return g_test_run();
 }

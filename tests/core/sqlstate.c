@@ -71,6 +71,34 @@ test_class(void)
     g_assert_cmpint(lake_sqlstate_class(NULL), ==, LAKE_ERROR_CLASS_GENERAL);
 }
 
+static void
+test_messages(void)
+{
+    static const struct {
+        const char *message, *sqlstate;
+    } cases[] = {
+        {"relation \"t\" already exists", "42P07"},
+        {"relation \"t\" does not exist", "42P01"},
+        {"column \"c\" of relation \"t\" already exists", "42701"},
+        {"column \"c\" of relation \"t\" does not exist", "42703"},
+        {"column t.c does not exist", "42703"},
+        {"schema \"s\" does not exist", "3F000"},
+        {"function f(integer) does not exist", "42883"},
+        {"type \"x\" already exists", "42710"},
+        {"duplicate key value violates unique constraint \"k\"", "23505"},
+        {"cannot execute INSERT in a read-only transaction", "25006"},
+        {"permission denied for table t", "42501"},
+        {"canceling statement due to statement timeout", "57014"},
+        {"deadlock detected", "40P01"},
+        {"does not exist relation \"", "42704"},
+        {"vector::at out of range", NULL},
+        {"", NULL},
+    };
+
+    for (gsize i = 0; i < G_N_ELEMENTS(cases); i++)
+        g_assert_cmpstr(lake_sqlstate_from_message(cases[i].message), ==, cases[i].sqlstate);
+}
+
 int
 main(int argc, char **argv)
 {
@@ -78,5 +106,6 @@ main(int argc, char **argv)
     g_test_add_func("/core/sqlstate/an-exception-counts-before-its-class", test_meanings);
     g_test_add_func("/core/sqlstate/what-nobody-can-act-on-is-failed", test_unknown);
     g_test_add_func("/core/sqlstate/only-authorization-is-about-credentials", test_class);
+    g_test_add_func("/core/sqlstate/known-messages-have-one", test_messages);
     return g_test_run();
 }

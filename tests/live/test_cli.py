@@ -1,11 +1,13 @@
 # SPDX-License-Identifier: Apache-2.0
 """fs/SEMANTICS.md and the program's help: the command line does what the files do."""
 
+import http.server
 import json
 import os
 import shutil
 import subprocess
 import tempfile
+import threading
 import time
 
 import pytest
@@ -160,6 +162,43 @@ def test_status_names_the_mounts(command, mount):
     found = json.loads(command("status", "--json").ok().out)
     assert mount.path in json.dumps(found)
     assert mount.daemon_pid in [one["pid"] for one in found["mounts"]]
+
+
+@pytest.mark.parametrize("is_well", [True, False])
+def test_status_says_which_server_and_why(work, is_well):
+    """Command line: a token selects the service, whose health alone is asked for."""
+    asked = []
+
+    class Service(http.server.BaseHTTPRequestHandler):
+        def do_GET(self):
+            asked.append((self.path, self.headers["Authorization"]))
+            self.send_response(200 if is_well else 404)
+            self.send_header("Content-Type", "application/json")
+            self.end_headers()
+            self.wfile.write(b'{"status":"ok"}')
+
+        def log_message(self, *_):
+            pass
+
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Service) as service:
+        threading.Thread(target=service.serve_forever, daemon=True).start()
+        url = f"http://127.0.0.1:{service.server_port}"
+        env = environment(DEEPLAKE_API_KEY="eyJh.e30.x", DEEPLAKE_API_URL=url + "/",
+                          no_proxy="*")
+        text = program("status", "--state-dir", work, env=env)
+        found = program("status", "--state-dir", work, "--json", env=env)
+        service.shutdown()
+    assert text.code == found.code == (0 if is_well else 2)
+    assert "service, as DEEPLAKE_API_KEY is set" in text.out
+    assert f"{url}, {'healthy' if is_well else 'not healthy'}" in text.out
+    said = json.loads(found.out)
+    assert said["transport"] == "service" and said["reason"] == "DEEPLAKE_API_KEY is set"
+    assert said["api_url"] == url and said["healthy"] is is_well
+    assert asked == [("/health", None)] * 2
+
+    said = json.loads(program("status", "--state-dir", work, "--json").ok().out)
+    assert said["transport"] == "embedded"
+    assert said["reason"] == "neither dsn nor token is set"
 
 
 def test_help_fits_eighty_columns():

@@ -275,6 +275,42 @@ def test_the_private_server_does_not_inherit_secrets(fresh_backend):
     assert_unseen(shown(one))
 
 
+TOKEN = f"eyJhbGciOiJub25lIn0.eyJPcmdJRCI6Im8ifQ.{WORD}"
+
+
+def test_no_process_of_a_mount_has_the_token_in_its_environment(fresh_backend):
+    """Access: the variable is gone from the daemon, and from who waited for it."""
+    backend = fresh_backend("external")
+    one = Mount(backend, env={"DEEPLAKE_API_KEY": TOKEN, "LAKE_TEST": "is here"}).start()
+    environ = files.read(f"/proc/{one.daemon_pid}/environ")
+    assert b"LAKE_TEST=is here" in environ
+    assert_unseen([("environment of the daemon", environ),
+                   *[(f"environment of {pid}", files.read(f"/proc/{pid}/environ"))
+                     for pid in children(one.daemon_pid)],
+                   *command_lines(), *shown(one)])
+
+
+@pytest.mark.parametrize("arguments", [
+    ["--token", TOKEN], [f"--token={TOKEN}"], ["-o", f"token={TOKEN}"], ["--token-file", TOKEN],
+    ["--api-key", WORD], ["--api-url", f"https://me:{WORD}@host"]])
+def test_a_token_on_the_command_line_is_refused_unrepeated(work, arguments):
+    """Command line: secrets by file or environment, never argv."""
+    ran = program("tables", "--state-dir", work + "/s", *arguments)
+    assert ran.code == 1
+    assert "token" in ran.err
+    assert_unseen([("output", ran.out_bytes), ("errors", ran.err_bytes)])
+    assert not os.path.exists(work + "/s")
+
+
+def test_a_token_in_the_configuration_is_refused_unrepeated(work):
+    """Command line: the file may be everybody's to read."""
+    config = write_secret(os.path.join(work, "config"), f"[deeplakefs]\ntoken = {TOKEN}\n")
+    ran = program("tables", "--config", config, "--state-dir", work + "/s")
+    assert ran.code == 1
+    assert "DEEPLAKE_API_KEY" in ran.err and "--token-file" in ran.err
+    assert_unseen([("errors", ran.err_bytes)])
+
+
 def test_others_cannot_read_the_state_folder(mount):
     """Access: log, saved queries and staging are for the owner."""
     state = mount.backend.state_dir

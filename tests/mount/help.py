@@ -96,6 +96,9 @@ check_refusal(["mount", "/nowhere/at/all"], "/nowhere/at/all", status=32)
 check_refusal(["w", "/nowhere", "-s", "-o", "bogus"], "/nowhere", name="mount.deeplakefs", status=32)
 check_refusal(["umount", "."], "not mounted", status=32)
 
+check_refusal(["tables", "--token", "hunter2"], "DEEPLAKE_API_KEY", "--token-file")
+check_refusal(["mount", "-o", "token=hunter2", "/mnt"], "DEEPLAKE_API_KEY", "--token-file")
+
 secret = run("tables", "--dsn", "postgresql://me:hunter2@host/db")
 expect("a password is not repeated", "hunter2" not in secret.stdout + secret.stderr, secret)
 

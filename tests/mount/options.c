@@ -248,6 +248,65 @@ test_passwords_are_refused(void)
     }
 }
 
+#define TOKEN "eyJhbGciOiJub25lIn0.eyJPcmdJRCI6Im8ifQ.s3ntinel"
+
+static void
+test_tokens_are_refused(void)
+{
+    static const char *const options[] = {"--token=" TOKEN, "--token=s3ntinel",
+        "--api-key=s3ntinel", "--deeplake_api_key=" TOKEN, "--token-file=" TOKEN,
+        "--workspace=" TOKEN, "--api-url=https://h/" TOKEN, "-otoken=s3ntinel",
+        "-oapi_key=" TOKEN, "-oro,token_file=" TOKEN};
+
+    for (gsize i = 0; i < G_N_ELEMENTS(options); i++) {
+        g_autoptr(GError) error = NULL;
+        g_test_message("%s", options[i]);
+        g_assert_null(PARSE("deeplakefs", "mount", options[i], "/m"));
+        g_assert_error(error, LAKE_ERROR, LAKE_ERROR_BAD_INPUT);
+        g_assert_nonnull(strstr(error->message, "DEEPLAKE_API_KEY"));
+        g_assert_nonnull(strstr(error->message, "--token-file"));
+        g_assert_null(strstr(error->message, "s3ntinel"));
+    }
+    g_autoptr(GError) error = NULL;
+    g_assert_null(PARSE("mount.deeplakefs", "w", "/m", "-s", "-o", "token=s3ntinel"));
+    g_assert_error(error, LAKE_ERROR, LAKE_ERROR_BAD_INPUT);
+    g_clear_error(&error);
+
+    g_autoptr(MountOptions) by_file = PARSE("deeplakefs", "tables", "--token-file", "/a.b.c");
+    g_assert_no_error(error);
+    g_assert_cmpstr(get_setting(by_file, "token_file"), ==, "/a.b.c");
+    g_autoptr(MountOptions) parameter = PARSE("deeplakefs", "query", "SELECT $1", TOKEN);
+    g_assert_no_error(error);
+    g_assert_cmpstr(parameter->arguments->pdata[1], ==, TOKEN);
+}
+
+static void
+test_tokens_are_hidden(void)
+{
+    static const struct {
+        const char *before, *after;
+    } cases[] = {
+        {"deeplakefs", "deeplakefs"},
+        {"--token", "--token"},
+        {"s3ntinel", "xxxxxxxx"},
+        {"--token=s3ntinel", "--token=xxxxxxxx"},
+        {"-otoken_file=eyJa.eyJb.s3,ro", "-otoken_file=xxxxxxxxxxxx,ro"},
+        {"eyJa.eyJb. and eyJa.b.c", "xxxxxxxxxx and xxxxxxxx"},
+        {"eyJa.eyJb eyJa.", "eyJa.eyJb eyJa."},
+        {"--token-file=/x/y", "--token-file=/x/y"},
+        {"--api-key", "--api-key"},
+    };
+    char *argv[G_N_ELEMENTS(cases) + 1] = {NULL};
+
+    for (gsize i = 0; i < G_N_ELEMENTS(cases); i++)
+        argv[i] = g_strdup(cases[i].before);
+    mount_secret_hide_tokens(G_N_ELEMENTS(cases), argv);
+    for (gsize i = 0; i < G_N_ELEMENTS(cases); i++) {
+        g_assert_cmpstr(argv[i], ==, cases[i].after);
+        g_free(argv[i]);
+    }
+}
+
 static void
 test_mount_can_call(void)
 {
@@ -547,6 +606,8 @@ main(int argc, char **argv)
     g_test_add_func("/mount/options/mount-can-call", test_mount_can_call);
     g_test_add_func("/mount/secret/passwords-are-found", test_passwords_are_found);
     g_test_add_func("/mount/secret/passwords-are-refused", test_passwords_are_refused);
+    g_test_add_func("/mount/secret/tokens-are-refused", test_tokens_are_refused);
+    g_test_add_func("/mount/secret/tokens-are-hidden", test_tokens_are_hidden);
     g_test_add_func("/mount/help/has-every-option", test_help_has_every_option);
     g_test_add_func("/mount/mountpoint/mountinfo-is-unescaped", test_mountinfo_is_unescaped);
     g_test_add_func("/mount/mountpoint/is-checked", test_mountpoint_is_checked);

@@ -302,7 +302,7 @@ test_nothing_comes_back(Fixture *fixture, gconstpointer unused)
     g_assert_cmpint(lake_spool_size(answer), ==, 0);
 }
 
-/* What one answer becomes, without repeating. */
+/* long: a table of what one answer becomes, without repeating */
 static void
 test_errors(Fixture *fixture, gconstpointer unused)
 {
@@ -418,6 +418,7 @@ test_pages_are_not_quoted(Fixture *fixture, gconstpointer unused)
         {404, "text/html", LAKE_ERROR_NO_ACCESS, "proxy answered with a web page"},
         {400, "application/octet-stream", LAKE_ERROR_NO_ACCESS,
             "proxy answered with a web page"},
+        {413, "text/html", LAKE_ERROR_TOO_BIG, "a web page came (status 413)"},
         {502, "text/html", LAKE_ERROR_OFFLINE, "a web page came (status 502)"},
         {500, "text/html", LAKE_ERROR_OFFLINE, "a web page came (status 500)"},
         {401, "text/html", LAKE_ERROR_NO_ACCESS, "Token invalid"},
@@ -545,6 +546,13 @@ test_what_cannot_be_repeated_is_not(Fixture *fixture, gconstpointer unused)
     g_assert_false(query(fixture, &statement));
     g_assert_error(fixture->error, LAKE_ERROR, LAKE_ERROR_OFFLINE);
     assert_hint(fixture, "may have been executed");
+
+    /* What the database has stopped was undone. */
+    canned_service_add_json(fixture->service, 500, NULL,
+        "{\"error\":\"ERROR: canceling statement due to statement timeout (SQLSTATE 57014)\"}");
+    g_assert_false(query(fixture, &statement));
+    g_assert_error(fixture->error, LAKE_ERROR, LAKE_ERROR_TIMED_OUT);
+    g_assert_null(lake_error_facts(fixture->error)->hint);
 }
 
 /* 429, and 503 with a time, are said before anything is done. */

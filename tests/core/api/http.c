@@ -2,6 +2,7 @@
 #include "core/api/http.h"
 
 #include "tests/core/api/canned.h"
+#include <glib/gstdio.h>
 #include <string.h>
 
 #define TOKEN "t0psecret"
@@ -575,6 +576,105 @@ test_waiting_ends_in_time_and_on_demand(Fixture *fixture, gconstpointer unused)
     g_assert_true(busy.is_good);
 }
 
+/* Runs openssl in folder; words are its arguments. */
+static void
+run_openssl(const char *folder, const char *words)
+{
+    g_autofree char *line = g_strconcat("openssl ", words, NULL);
+    g_auto(GStrv) argv = g_strsplit(line, " ", -1);
+    g_autoptr(GSubprocessLauncher) launcher =
+        g_subprocess_launcher_new(G_SUBPROCESS_FLAGS_STDERR_SILENCE);
+    g_autoptr(GError) error = NULL;
+
+    g_subprocess_launcher_set_cwd(launcher, folder);
+    g_autoptr(GSubprocess) process =
+        g_subprocess_launcher_spawnv(launcher, (const char *const *)argv, &error);
+    g_assert_no_error(error);
+    g_assert_true(g_subprocess_wait_check(process, NULL, NULL));
+}
+
+/* A server of TLS whose certificate is for localhost; *ret_port is where it listens. */
+static GSubprocess *
+start_tls_server(const char *folder, guint *ret_port)
+{
+    g_autoptr(GSubprocessLauncher) launcher = g_subprocess_launcher_new(
+        G_SUBPROCESS_FLAGS_STDIN_PIPE | G_SUBPROCESS_FLAGS_STDOUT_PIPE |
+        G_SUBPROCESS_FLAGS_STDERR_SILENCE);
+
+    run_openssl(folder, "req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -days 2"
+                        " -subj /CN=localhost -addext subjectAltName=DNS:localhost"
+                        " -keyout key.pem -out cert.pem");
+    g_subprocess_launcher_set_cwd(launcher, folder);
+    GSubprocess *server = g_subprocess_launcher_spawn(launcher, NULL, "openssl", "s_server",
+        "-accept", "localhost:0", "-4", "-cert", "cert.pem", "-key", "key.pem", "-www", NULL);
+    g_assert_nonnull(server);
+
+    /* It says "ACCEPT 127.0.0.1:PORT" once it listens. */
+    g_autoptr(GDataInputStream) output =
+        g_data_input_stream_new(g_subprocess_get_stdout_pipe(server));
+    for (;;) {
+        g_autofree char *line = g_data_input_stream_read_line(output, NULL, NULL, NULL);
+        g_assert_nonnull(line);
+        if (g_str_has_prefix(line, "ACCEPT ")) {
+            *ret_port = (guint)g_ascii_strtoull(strrchr(line, ':') + 1, NULL, 10);
+            return server;
+        }
+    }
+}
+
+static void
+send_over_tls(Fixture *fixture, const char *ca_file, const char *url)
+{
+    const LakeHttpOptions options = {
+        .ca_file = ca_file, .connect_timeout_ms = 5000, .n_at_once = 1};
+    LakeHttpRequest request = get(fixture);
+
+    request.url = url;
+    lake_http_free(fixture->http);
+    fixture->http = lake_http_new(&options);
+    send_request(fixture, &request);
+}
+
+static void
+test_tls_is_verified(Fixture *fixture, gconstpointer unused)
+{
+    g_autofree char *program = g_find_program_in_path("openssl");
+    if (!program) {
+        g_test_skip("the program openssl is missing");
+        return;
+    }
+    guint port = 0;
+    g_autofree char *folder = g_dir_make_tmp("tls-XXXXXX", NULL);
+    g_autofree char *ca_file = g_build_filename(folder, "cert.pem", NULL);
+    g_autofree char *key_file = g_build_filename(folder, "key.pem", NULL);
+    g_autoptr(GSubprocess) server = start_tls_server(folder, &port);
+    g_autofree char *url = g_strdup_printf("https://localhost:%u/", port);
+    g_autofree char *other_name = g_strdup_printf("https://127.0.0.1:%u/", port);
+
+    send_over_tls(fixture, ca_file, url);
+    g_assert_no_error(fixture->error);
+    g_assert_cmpint(fixture->answer.status, ==, 200);
+
+    send_over_tls(fixture, NULL, url);
+    g_assert_error(fixture->error, LAKE_ERROR, LAKE_ERROR_NO_ACCESS);
+    g_assert_nonnull(strstr(lake_error_facts(fixture->error)->hint, "--ca-file"));
+    g_assert_false(fixture->answer.was_sent);
+
+    send_over_tls(fixture, ca_file, other_name);
+    g_assert_error(fixture->error, LAKE_ERROR, LAKE_ERROR_NO_ACCESS);
+    g_assert_false(fixture->answer.was_sent);
+
+    send_over_tls(fixture, "/nonexistent/ca.pem", url);
+    g_assert_error(fixture->error, LAKE_ERROR, LAKE_ERROR_FAILED);
+    g_assert_nonnull(strstr(lake_error_facts(fixture->error)->hint, "--ca-file"));
+
+    g_subprocess_force_exit(server);
+    g_subprocess_wait(server, NULL, NULL);
+    g_unlink(ca_file);
+    g_unlink(key_file);
+    g_rmdir(folder);
+}
+
 #define ADD(name, data, function)                                                              \
     g_test_add("/core/api/http/" name, Fixture, data, set_up, function, tear_down)
 
@@ -603,6 +703,7 @@ main(int argc, char **argv)
     ADD("too-large-an-answer-is-refused", NULL, test_answer_too_large);
     ADD("other-languages-are-not-http", NULL, test_not_http);
     ADD("plain-http-is-no-tls", NULL, test_plain_http_where_tls_is_asked);
+    ADD("tls-is-verified", NULL, test_tls_is_verified);
     ADD("cancelling-takes-50-ms", NULL, test_cancelled_while_under_way);
     ADD("cancelled-before-sends-nothing", NULL, test_cancelled_before);
     ADD("no-more-at-once-than-allowed", NULL, test_no_more_at_once);
