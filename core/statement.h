@@ -25,7 +25,7 @@ typedef struct {
 } LakeParameter;
 
 /* What of the workspace a statement reads or changes. It matters where a server may answer from
- * what was there some seconds ago (core/api/transport.h): then a statement waits for those of
+ * what was there some seconds ago (core/api/lag.h): then a statement waits for those of
  * our own changes that it could miss. */
 typedef enum {
     LAKE_SCOPE_ALL, /* the safe answer */

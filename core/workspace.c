@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "core/workspace.h"
 
-#include "core/api/transport.h"
+#include "core/api.h"
 #include "core/error.h"
 #include "core/pg.h"
 #include "core/server.h"

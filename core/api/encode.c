@@ -2,8 +2,8 @@
 #include "core/api/encode.h"
 
 #include "core/api/values.h"
+#include "core/lexer.h"
 #include "core/query.h"
-#include "core/query/lexer.h"
 #include <string.h>
 
 /* What is sent for a parameter; NULL in *ret_text: SQL NULL. */

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "core/api/transport.h"
+#include "core/api.h"
 
 #include "core/api/encode.h"
 #include "core/api/group.h"

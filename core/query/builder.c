@@ -7,8 +7,8 @@
  * and are taken off before.
  */
 #include "core/error.h"
+#include "core/lexer.h"
 #include "core/query.h"
-#include "core/query/lexer.h"
 #include "core/statement.h"
 
 #include <string.h>

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "core/query/lexer.h"
+#include "core/lexer.h"
 
 #include "core/error.h"
 #include <string.h>

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #pragma once
 
-/* core/query/lexer.h: where the tokens of an SQL expression begin and end, after the rules of
+/* core/lexer.h: where the tokens of an SQL expression begin and end, after the rules of
  * PostgreSQL's src/backend/parser/scan.l with standard_conforming_strings on (which
  * core/pg/connection.c sets). Enough to tell that an expression cannot leave the parentheses
  * that it will be put in; what it means is the server's business. Pure; any thread.
