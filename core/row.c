@@ -3,6 +3,7 @@
 
 #include "core/error.h"
 #include "core/ingest.h"
+#include "core/row/windows.h"
 #include <string.h>
 
 /* What changes with every change of a row, be it twice in one transaction, and tells two
@@ -14,6 +15,7 @@ typedef struct {
     LakeRowForm form;
     gboolean is_text; /* in the table too, and not only in the file */
     char *bytes_sql;  /* the value as a bytea */
+    char *whole_sql;  /* the same, for whoever takes many pieces of it */
     char *size_sql;   /* its number of bytes; NULL for a NULL */
 } Column;
 
@@ -35,6 +37,7 @@ clear_column(gpointer data)
 
     g_free(column->name);
     g_free(column->bytes_sql);
+    g_free(column->whole_sql);
     g_free(column->size_sql);
 }
 
@@ -80,6 +83,19 @@ is_text_type(const LakeTableColumn *column)
            g_str_has_prefix(column->sql_type, "character varying");
 }
 
+/* Pieces of bytes that are stored as they are cost what they are long; of compressed ones each
+ * would cost all before it too, so these are taken out as a whole first. What has another form
+ * in the file than in the table is made once for all pieces anyway. */
+static char *
+dup_whole_sql(const Column *column, const char *value)
+{
+    if (column->form != LAKE_ROW_BYTES)
+        return g_strdup(column->bytes_sql);
+    return g_strdup_printf("CASE WHEN pg_column_size(%s) < octet_length(%s)"
+                           " THEN substring(%s, 1) ELSE %s END",
+        value, column->bytes_sql, column->bytes_sql, column->bytes_sql);
+}
+
 /* Lengths of bytea and text are in their headers: no value is read for them. What has another
  * form in the file than in the table must be made to know how long it is. */
 static void
@@ -107,6 +123,7 @@ add_column(GArray *columns, const LakeTableColumn *from)
     }
     if (!column.size_sql)
         column.size_sql = g_strdup_printf("octet_length(%s)", column.bytes_sql);
+    column.whole_sql = dup_whole_sql(&column, value);
     g_array_append_val(columns, column);
 }
 
@@ -138,6 +155,7 @@ add_whole_row(GArray *columns)
         names->str);
     whole.size_sql = g_strdup_printf("CASE WHEN %s <= %d THEN octet_length(%s) END", sizes->str,
         WHOLE_MAX_BYTES, whole.bytes_sql);
+    whole.whole_sql = g_strdup(whole.bytes_sql);
     g_array_append_val(columns, whole);
 }
 
@@ -447,6 +465,95 @@ lake_row_read(LakeCatalog *catalog, LakeRowTable *table, const char *const *key,
     }
     return g_bytes_new_with_free_func(lake_result_text(result, 0, 0),
         lake_result_length(result, 0, 0), (GDestroyNotify)lake_result_free, result);
+}
+
+/* In one statement, so all pieces are of one version. The value is a sub-query's, which the
+ * planner leaves as it is (OFFSET 0), and the series depends on it: so it is made once, and not
+ * for each piece. Where the version is another one, there is one piece, and it is NULL. */
+static LakeStatement *
+pieces_statement(const LakeRowTable *table, const char *const *key, const char *version,
+    guint index, gint64 offset, gsize n_bytes)
+{
+    guint n = table->n_key_parts;
+    LakeStatement *statement = take_statement(
+        g_strdup_printf("SELECT piece.at::text, substring(value.bytes, piece.at, %d)"
+                        " FROM (SELECT $%u::int AS first, CASE WHEN " VERSION_SQL
+                        " = $%u THEN $%u::int ELSE $%u::int END AS last,"
+                        " CASE WHEN " VERSION_SQL " = $%u THEN %s END AS bytes"
+                        " FROM %s WHERE (%s) = (%s) OFFSET 0) value,"
+                        " LATERAL generate_series(value.first, value.last, %d) piece(at)",
+            LAKE_ROW_PIECE_BYTES, n + 2, n + 1, n + 3, n + 2, n + 1,
+            g_array_index(table->columns, Column, index).whole_sql, table->from,
+            table->key_list, table->parameters, LAKE_ROW_PIECE_BYTES),
+        key);
+
+    lake_statement_add_text(statement, version);
+    lake_statement_add_int64(statement, offset + 1);
+    lake_statement_add_int64(statement, offset + (gint64)n_bytes);
+    lake_statement_expect_bytes(statement, 1);
+    return statement;
+}
+
+typedef struct {
+    const LakeRowTable *table;
+    gint64 position; /* of the next piece */
+    LakeRowTakeFunc take;
+    gpointer user_data;
+} Pieces;
+
+static gboolean
+take_piece(LakeResult *result, gpointer user_data, GError **error)
+{
+    g_autoptr(LakeResult) row = result;
+    Pieces *pieces = user_data;
+    const char *bytes = lake_result_text(row, 0, 1);
+
+    if (!bytes) {
+        set_changed(error, pieces->table, FALSE);
+        return FALSE;
+    }
+    if (lake_result_int64(row, 0, 0) != pieces->position + 1) {
+        lake_error_set(error, LAKE_ERROR_CLASS_TABLE, LAKE_ERROR_FAILED,
+            "the server gave pieces of a value in another order");
+        return FALSE;
+    }
+    gsize n_bytes = lake_result_length(row, 0, 1);
+    pieces->position += (gint64)n_bytes;
+    return pieces->take(g_bytes_new_with_free_func(bytes, n_bytes,
+                            (GDestroyNotify)lake_result_free, g_steal_pointer(&row)),
+        pieces->user_data, error);
+}
+
+gboolean
+lake_row_read_pieces(LakeCatalog *catalog, LakeRowTable *table, const char *const *key,
+    const char *version, guint index, gint64 offset, gsize n_bytes, LakeRowTakeFunc take,
+    gpointer user_data, GCancellable *cancellable, GError **error)
+{
+    LakeTransport *transport = lake_catalog_transport(catalog);
+    gint64 end = offset + (gint64)n_bytes;
+    Pieces pieces = {table, offset, take, user_data};
+    g_autoptr(GError) failure = NULL;
+    gint64 before;
+
+    /* A line that is lost on the way is no reason to fail while there is another. */
+    do {
+        g_clear_error(&failure);
+        before = pieces.position;
+        g_autoptr(LakeStatement) statement =
+            pieces_statement(table, key, version, index, before, (gsize)(end - before));
+        if (lake_transport_run_rows(transport, LAKE_TRANSPORT_BULK, statement, take_piece,
+                &pieces, cancellable, &failure)) {
+            if (pieces.position == before)
+                set_changed(error, table, TRUE);
+            return pieces.position > before;
+        }
+    } while (g_error_matches(failure, LAKE_ERROR, LAKE_ERROR_OFFLINE) &&
+             pieces.position > before && pieces.position < end);
+
+    explain_altered(failure);
+    g_propagate_prefixed_error(
+        error, g_steal_pointer(&failure), "reading a value of \"%s\": ", table->name);
+    return FALSE;
 }
 
 gboolean

@@ -64,13 +64,22 @@ GBytes *lake_row_read(LakeCatalog *catalog, LakeRowTable *table, const char *con
     const char *version, guint index, gint64 offset, gsize n_bytes, GCancellable *cancellable,
     GError **error);
 
+/* The same in pieces of 256 KiB, of which the last may be shorter, as they come; take owns
+ * them, and FALSE from it ends it. For a window that somebody reads on: the server makes what
+ * is not stored as it is once for all of its pieces. */
+typedef gboolean (*LakeRowTakeFunc)(GBytes *piece, gpointer user_data, GError **error);
+gboolean lake_row_read_pieces(LakeCatalog *catalog, LakeRowTable *table, const char *const *key,
+    const char *version, guint index, gint64 offset, gsize n_bytes, LakeRowTakeFunc take,
+    gpointer user_data, GCancellable *cancellable, GError **error);
+
 /*   NOT_FOUND  as lake_row_find; BAD_INPUT when other rows refer to it */
 gboolean lake_row_delete(LakeCatalog *catalog, LakeRowTable *table, const char *const *key,
     GCancellable *cancellable, GError **error);
 
 /* Reads one value of one version from any place, holding a few windows of it, and fetching the
  * next while the present one is read. A short read that goes on from none before fetches just
- * what it asks for. Any number of threads at once. */
+ * what it asks for. Any number of threads at once; core/row/windows.h says what all readers
+ * hold together. */
 typedef struct LakeRowReader LakeRowReader;
 
 LakeRowReader *lake_row_reader_new(LakeCatalog *catalog, LakeRowTable *table,

@@ -17,6 +17,15 @@ lake_transport_run(LakeTransport *transport, LakeTransportUse use, LakeStatement
     return transport->class->run(transport, use, statement, cancellable, error);
 }
 
+gboolean
+lake_transport_run_rows(LakeTransport *transport, LakeTransportUse use,
+    LakeStatement *statement, LakeTransportTakeFunc take, gpointer user_data,
+    GCancellable *cancellable, GError **error)
+{
+    return transport->class->run_rows(
+        transport, use, statement, take, user_data, cancellable, error);
+}
+
 LakeResult *
 lake_transport_run_all(LakeTransport *transport, LakeTransportUse use,
     LakeStatement *const *statements, guint n_statements, GCancellable *cancellable,

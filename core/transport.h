@@ -31,6 +31,13 @@ G_DEFINE_AUTOPTR_CLEANUP_FUNC(LakeTransport, lake_transport_free)
 LakeResult *lake_transport_run(LakeTransport *transport, LakeTransportUse use,
     LakeStatement *statement, GCancellable *cancellable, GError **error);
 
+/* The same for many rows or large ones: each is handed over as it comes, as a result of one row
+ * that take owns. FALSE from it ends the statement, at the price of the connection. */
+typedef gboolean (*LakeTransportTakeFunc)(LakeResult *row, gpointer user_data, GError **error);
+gboolean lake_transport_run_rows(LakeTransport *transport, LakeTransportUse use,
+    LakeStatement *statement, LakeTransportTakeFunc take, gpointer user_data,
+    GCancellable *cancellable, GError **error);
+
 /* Runs all in one transaction and one round trip; the result is that of the last. On an error
  * none has happened. */
 LakeResult *lake_transport_run_all(LakeTransport *transport, LakeTransportUse use,
@@ -122,6 +129,9 @@ gboolean lake_transport_can_listen(LakeTransport *transport);
 typedef struct {
     void (*free)(LakeTransport *transport);
     LakeResult *(*run)(LakeTransport *transport, LakeTransportUse use, LakeStatement *statement,
+        GCancellable *cancellable, GError **error);
+    gboolean (*run_rows)(LakeTransport *transport, LakeTransportUse use,
+        LakeStatement *statement, LakeTransportTakeFunc take, gpointer user_data,
         GCancellable *cancellable, GError **error);
     LakeResult *(*run_all)(LakeTransport *transport, LakeTransportUse use,
         LakeStatement *const *statements, guint n_statements, GCancellable *cancellable,

@@ -202,6 +202,19 @@ is_stale_plan(const GError *error)
                         g_strcmp0(facts->sqlstate, "42P05") == 0);
 }
 
+/* Whether it failed for such a reason, and is worth another try; then none is prepared. */
+static gboolean
+forget_stale_plan(LakePgConnection *connection, const LakeStatement *statement,
+    GError **failure, GCancellable *cancellable)
+{
+    if (!statement->is_prepared || !is_stale_plan(*failure) ||
+        PQtransactionStatus(connection->libpq) != PQTRANS_IDLE)
+        return FALSE;
+    g_clear_error(failure);
+    g_hash_table_remove_all(connection->prepared);
+    return lake_pg_connection_command(connection, "DEALLOCATE ALL", cancellable, failure);
+}
+
 LakeResult *
 lake_pg_run(LakePgConnection *connection, LakeStatement *statement, GCancellable *cancellable,
     GError **error)
@@ -211,19 +224,72 @@ lake_pg_run(LakePgConnection *connection, LakeStatement *statement, GCancellable
 
     if (send_statement(connection, statement, cancellable, &failure))
         result = lake_pg_connection_finish(connection, cancellable, &failure);
-    if (!result && statement->is_prepared && is_stale_plan(failure) &&
-        PQtransactionStatus(connection->libpq) == PQTRANS_IDLE) {
-        g_clear_error(&failure);
-        g_hash_table_remove_all(connection->prepared);
-        if (lake_pg_connection_command(connection, "DEALLOCATE ALL", cancellable, &failure) &&
-            send_statement(connection, statement, cancellable, &failure))
-            result = lake_pg_connection_finish(connection, cancellable, &failure);
-    }
+    if (!result && forget_stale_plan(connection, statement, &failure, cancellable) &&
+        send_statement(connection, statement, cancellable, &failure))
+        result = lake_pg_connection_finish(connection, cancellable, &failure);
     if (!result) {
         g_propagate_error(error, g_steal_pointer(&failure));
         return NULL;
     }
     return lake_pg_result_new(result);
+}
+
+/* Up to the end of the command, also after an error of the server's. */
+static gboolean
+hand_each(LakePgConnection *connection, LakeTransportTakeFunc take, gpointer user_data,
+    gboolean *ret_has_taken, GCancellable *cancellable, GError **error)
+{
+    g_autoptr(GError) failure = NULL;
+
+    for (;;) {
+        g_autoptr(GError) lost = NULL;
+        g_autoptr(PGresult) result = lake_pg_connection_next(connection, cancellable, &lost);
+
+        if (!result) {
+            if (!failure && !lost)
+                return TRUE;
+            /* What the server said before the line went is the better reason. */
+            g_propagate_error(
+                error, failure ? g_steal_pointer(&failure) : g_steal_pointer(&lost));
+            return FALSE;
+        }
+        if (PQresultStatus(result) == PGRES_FATAL_ERROR && !failure)
+            lake_pg_connection_error(connection, result, &failure);
+        if (PQresultStatus(result) != PGRES_SINGLE_TUPLE)
+            continue;
+        *ret_has_taken = TRUE;
+        if (!take(lake_pg_result_new(g_steal_pointer(&result)), user_data, error)) {
+            connection->is_spent = TRUE;
+            return FALSE;
+        }
+    }
+}
+
+static gboolean
+send_each(LakePgConnection *connection, LakeStatement *statement, GCancellable *cancellable,
+    GError **error)
+{
+    return send_statement(connection, statement, cancellable, error) &&
+           (PQsetSingleRowMode(connection->libpq) || fail_to_send(connection, error));
+}
+
+gboolean
+lake_pg_run_each(LakePgConnection *connection, LakeStatement *statement,
+    LakeTransportTakeFunc take, gpointer user_data, gboolean *ret_has_taken,
+    GCancellable *cancellable, GError **error)
+{
+    g_autoptr(GError) failure = NULL;
+    gboolean is_good =
+        send_each(connection, statement, cancellable, &failure) &&
+        hand_each(connection, take, user_data, ret_has_taken, cancellable, &failure);
+
+    if (!is_good && !*ret_has_taken &&
+        forget_stale_plan(connection, statement, &failure, cancellable))
+        is_good = send_each(connection, statement, cancellable, &failure) &&
+                  hand_each(connection, take, user_data, ret_has_taken, cancellable, &failure);
+    if (!is_good)
+        g_propagate_error(error, g_steal_pointer(&failure));
+    return is_good;
 }
 
 /* Reads one pipelined statement's results; NULL results separate them. */

@@ -48,21 +48,42 @@ transport_free(LakeTransport *transport)
 #define TRIES_MAX 4
 #define TRY_US (G_TIME_SPAN_SECOND / 2)
 
+static gboolean
+is_worth_a_try(
+    const LakeStatement *statement, int n_tries, gint64 started_us, const GError *failure)
+{
+    return statement->is_repeatable && n_tries < TRIES_MAX &&
+           g_error_matches(failure, LAKE_ERROR, LAKE_ERROR_OFFLINE) &&
+           g_get_monotonic_time() - started_us <= TRY_US;
+}
+
 /* A count reads views, which may call anything, and a READ ONLY transaction of servers before
  * 16 lets large objects be made: so it is undone as well. Prepared statements of the session
  * stay.
  */
+static gboolean
+begin_undone(LakePgConnection *connection, GCancellable *cancellable, GError **error)
+{
+    return lake_pg_connection_command(connection, "BEGIN READ ONLY", cancellable, error);
+}
+
+static void
+end_undone(LakePgConnection *connection)
+{
+    if (!connection->is_spent)
+        (void)lake_pg_connection_command(
+            connection, "ROLLBACK; SELECT pg_advisory_unlock_all()", NULL, NULL);
+}
+
 static LakeResult *
 run_undone(LakePgConnection *connection, LakeStatement *statement, GCancellable *cancellable,
     GError **error)
 {
-    if (!lake_pg_connection_command(connection, "BEGIN READ ONLY", cancellable, error))
+    if (!begin_undone(connection, cancellable, error))
         return NULL;
 
     LakeResult *result = lake_pg_run(connection, statement, cancellable, error);
-    if (!connection->is_spent)
-        (void)lake_pg_connection_command(
-            connection, "ROLLBACK; SELECT pg_advisory_unlock_all()", NULL, NULL);
+    end_undone(connection);
     return result;
 }
 
@@ -74,7 +95,7 @@ transport_run(LakeTransport *transport, LakeTransportUse use, LakeStatement *sta
     gint64 started_us = g_get_monotonic_time();
     gboolean is_undone = is_read_only(transport) && use == LAKE_TRANSPORT_BULK;
 
-    for (int try = 1;; try++) {
+    for (int n_tries = 1;; n_tries++) {
         g_autoptr(GError) failure = NULL;
         LakePgConnection *connection = lake_pg_pool_borrow(pool, use, cancellable, error);
         if (!connection)
@@ -85,11 +106,50 @@ transport_run(LakeTransport *transport, LakeTransportUse use, LakeStatement *sta
         lake_pg_pool_give_back(pool, use, connection);
         if (result)
             return result;
-        if (!statement->is_repeatable || try == TRIES_MAX ||
-            !g_error_matches(failure, LAKE_ERROR, LAKE_ERROR_OFFLINE) ||
-            g_get_monotonic_time() - started_us > TRY_US) {
+        if (!is_worth_a_try(statement, n_tries, started_us, failure)) {
             g_propagate_error(error, g_steal_pointer(&failure));
             return NULL;
+        }
+    }
+}
+
+static gboolean
+run_each_undone(LakePgConnection *connection, LakeStatement *statement,
+    LakeTransportTakeFunc take, gpointer user_data, gboolean *ret_has_taken,
+    GCancellable *cancellable, GError **error)
+{
+    if (!begin_undone(connection, cancellable, error))
+        return FALSE;
+
+    gboolean is_good = lake_pg_run_each(
+        connection, statement, take, user_data, ret_has_taken, cancellable, error);
+    end_undone(connection);
+    return is_good;
+}
+
+static gboolean
+transport_run_rows(LakeTransport *transport, LakeTransportUse use, LakeStatement *statement,
+    LakeTransportTakeFunc take, gpointer user_data, GCancellable *cancellable, GError **error)
+{
+    LakePgPool *pool = pool_of(transport);
+    gint64 started_us = g_get_monotonic_time();
+    gboolean is_undone = is_read_only(transport) && use == LAKE_TRANSPORT_BULK;
+    gboolean has_taken = FALSE;
+
+    for (int n_tries = 1;; n_tries++) {
+        g_autoptr(GError) failure = NULL;
+        LakePgConnection *connection = lake_pg_pool_borrow(pool, use, cancellable, error);
+        if (!connection)
+            return FALSE;
+
+        gboolean is_good = (is_undone ? run_each_undone : lake_pg_run_each)(
+            connection, statement, take, user_data, &has_taken, cancellable, &failure);
+        lake_pg_pool_give_back(pool, use, connection);
+        if (is_good)
+            return TRUE;
+        if (has_taken || !is_worth_a_try(statement, n_tries, started_us, failure)) {
+            g_propagate_error(error, g_steal_pointer(&failure));
+            return FALSE;
         }
     }
 }
@@ -300,6 +360,7 @@ transport_listen(LakeTransport *transport, const char *channel, const LakeListen
 static const LakeTransportClass pg_transport_class = {
     .free = transport_free,
     .run = transport_run,
+    .run_rows = transport_run_rows,
     .run_all = transport_run_all,
     .stream = transport_stream,
     .begin = transport_begin,
