@@ -539,13 +539,15 @@ static gboolean
 move_unsaved(const Move *move, FsNode *file, FsCall *call, GError **error)
 {
     FsContext *context = file->context;
+    gboolean was_entered = fs_inbox_file_is_entered(file);
 
     if (lake_ingest_is_temporary(move->new_path)) {
         if (!fs_inbox_commit_move_entry(
                 context, call, move->zone, move->path, move->new_path, error))
             return FALSE;
     } else if (!fs_inbox_file_commit(file, call, move->zone, move->new_path, error) ||
-               !fs_inbox_commit_forget_entry(context, call, move->zone, move->path, error)) {
+               !fs_inbox_commit_forget_entry(
+                   context, call, move->zone, move->path, was_entered, error)) {
         return FALSE;
     }
     /* Not before: where the bytes are refused, the file that would be replaced stays. */

@@ -97,6 +97,7 @@ fs_inbox_file_create(
     handle->is_empty_start = TRUE;
     file->attributes = *attributes;
     g_clear_pointer(&file->xattrs, g_free);
+    file->is_entered = FALSE;
     fs_inbox_commit_become_unsaved(file, handle->staged);
     add_writer(file, handle);
     return handle;
@@ -212,6 +213,7 @@ join_writers(
     handle->content = lake_spool_ref(staged);
     if (!file->is_unsaved && !file->open_bytes) {
         file->attributes = entry->attributes;
+        file->is_entered = TRUE;
         g_free(file->xattrs);
         file->xattrs = g_strdup(entry->xattrs);
     }
