@@ -363,6 +363,11 @@ merge_touched(Folder *folder, GHashTable *loaded)
 static void
 install_entries(Folder *folder, GHashTable *loaded, gboolean is_large, gint64 started_us)
 {
+    /* One that began later was sooner done, and knows more. */
+    if (folder->is_loaded && started_us < folder->loaded_at_us) {
+        g_hash_table_unref(loaded);
+        return;
+    }
     merge_touched(folder, loaded);
     g_hash_table_unref(folder->entries);
     folder->entries = loaded;
@@ -585,6 +590,9 @@ fs_cache_forget_zone(FsCache *cache, const char *zone)
         if (!is_in_zone(key, prefix))
             continue;
         g_hash_table_remove_all(folder->entries);
+        /* Without their entries these would be names that are gone. */
+        if (folder->touched)
+            g_hash_table_remove_all(folder->touched);
         /* A reading that is under way began before the change: whoever waits for it gets it,
          * and nobody after that. */
         folder->is_loaded = FALSE;

@@ -453,6 +453,45 @@ test_forgotten_meanwhile(Fixture *fixture, gconstpointer user_data)
 }
 
 static void
+put_and_forget_meanwhile(gpointer user_data)
+{
+    Fixture *fixture = user_data;
+
+    put(fixture, "docs", "x/a", 2);
+    fs_cache_forget_zone(fixture->cache, "docs");
+}
+
+static void
+test_put_and_forgotten_meanwhile(Fixture *fixture, gconstpointer user_data)
+{
+    canned_server_add_entry(fixture->server, "docs", "x/a", 1);
+    canned_server_add_entry(fixture->server, "docs", "x/b", 1);
+    fixture->server->meanwhile = put_and_forget_meanwhile;
+    /* What was there all the time is there for everyone, old or new. */
+    assert_listed(fixture, "docs", "x", "a b");
+}
+
+static void
+read_meanwhile(gpointer user_data)
+{
+    Fixture *fixture = user_data;
+
+    canned_server_clear_entries(fixture->server);
+    g_usleep(STALE_US); /* a reading that takes so long is believed for a while */
+    assert_listed(fixture, "docs", "x", "");
+}
+
+static void
+test_overtaken_reading(Fixture *fixture, gconstpointer user_data)
+{
+    canned_server_add_entry(fixture->server, "docs", "x/a", 1);
+    fixture->server->meanwhile = read_meanwhile;
+    /* As old as the call, or newer. */
+    assert_listed(fixture, "docs", "x", "");
+    assert_listed(fixture, "docs", "x", "");
+}
+
+static void
 test_forget(Fixture *fixture, gconstpointer user_data)
 {
     canned_server_add_entry(fixture->server, "docs", "a", 1);
@@ -632,6 +671,9 @@ main(int argc, char **argv)
     ADD("entries/what-this-mount-changes-shows-at-once", test_own_entry);
     ADD("entries/changes-during-a-reading-are-not-lost", test_meanwhile);
     ADD("entries/a-zone-forgotten-during-a-reading-is-read-again", test_forgotten_meanwhile);
+    ADD("entries/what-was-put-before-a-zone-was-forgotten-is-not-lost-to-a-reading",
+        test_put_and_forgotten_meanwhile);
+    ADD("entries/a-reading-that-was-overtaken-replaces-nothing", test_overtaken_reading);
     ADD("entries/a-forgotten-zone-is-asked-for-again", test_forget);
     ADD("entries/an-expectation-costs-no-question", test_expectation);
     ADD("entries/an-unreachable-server-is-no-empty-folder", test_entries_offline);
