@@ -105,6 +105,9 @@ is_ordinary(const char *operation, const GError *error)
 {
     if (g_error_matches(error, LAKE_ERROR, LAKE_ERROR_NOT_FOUND))
         return strcmp(operation, "lookup") == 0 || strcmp(operation, "getattr") == 0;
+    /* The kernel finds the file again; but of a row, the bytes of one version. */
+    if (g_error_matches(error, LAKE_ERROR, LAKE_ERROR_STALE))
+        return strcmp(operation, "read") != 0;
     return g_error_matches(error, LAKE_ERROR, LAKE_ERROR_OTHER_TABLE);
 }
 
@@ -208,6 +211,10 @@ fs_adapter_reply_entry(FsAdapterRequest *request, FsNode *node, GError *failure)
         node = NULL;
     if (fs_adapter_must_wait(request))
         return;
+    /* It went between the finding and the looking: for whoever asks for the name, it is gone.
+     */
+    if (g_error_matches(error, LAKE_ERROR, LAKE_ERROR_STALE))
+        error->code = LAKE_ERROR_NOT_FOUND;
     if (!node) {
         fs_adapter_reply_error(request, error);
         return;

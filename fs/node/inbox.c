@@ -312,8 +312,10 @@ find_folder_entry(FsNode *node, FsCall *call, char **ret_zone, GError **error)
     if (!fs_inbox_locate(node, ret_zone, &path, error) ||
         !fs_cache_find_entry(node->context->cache, call, *ret_zone, path, &entry, error))
         return NULL;
-    if (!entry && *path) {
-        lake_error_set(error, LAKE_ERROR_CLASS_INGEST, LAKE_ERROR_NOT_FOUND,
+    if (*path && (!entry || !entry->is_folder)) {
+        g_clear_pointer(&entry, lake_ledger_entry_unref);
+        /* By others: as with files, fs/node/inbox_saved.h. */
+        lake_error_set(error, LAKE_ERROR_CLASS_INGEST, LAKE_ERROR_STALE,
             "ingest/%s/%s was removed", *ret_zone, path);
         return NULL;
     }
