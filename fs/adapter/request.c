@@ -196,7 +196,17 @@ fs_adapter_fill_entry(
     FsAdapterRequest *request, FsNode *node, struct fuse_entry_param *ret_entry, GError **error)
 {
     fs_adapter_start_entry(node, ret_entry);
-    return node->class->attributes(node, &request->base.call, &ret_entry->attr, error);
+    if (!node->class->attributes(node, &request->base.call, &ret_entry->attr, error))
+        return FALSE;
+    fs_adapter_doubt_entry(request, ret_entry);
+    return TRUE;
+}
+
+void
+fs_adapter_doubt_entry(const FsAdapterRequest *request, struct fuse_entry_param *entry)
+{
+    if (request->base.call.is_outdated)
+        entry->attr_timeout = entry->entry_timeout = 0;
 }
 
 void
@@ -253,5 +263,6 @@ fs_adapter_reply_attributes(FsAdapterRequest *request, GError *failure)
         return;
     }
     fs_adapter_request_end(request);
-    fuse_reply_attr(request->fuse, &status, node->class->timeout_seconds);
+    fuse_reply_attr(request->fuse, &status,
+        request->base.call.is_outdated ? 0 : node->class->timeout_seconds);
 }
