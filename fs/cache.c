@@ -10,6 +10,9 @@
 /* The same for one that is known to have changed, unless it is read in no time. */
 #define CHANGED_COST_FACTOR 4
 #define CHANGED_CHEAP_US (20 * G_TIME_SPAN_MILLISECOND)
+/* Where it is not the files that take so long, but a server that is far or busy. */
+#define FEW_ENTRIES 1000
+#define CHANGED_FEW_MAX_US (G_TIME_SPAN_SECOND / 2)
 /* Tables whose rows changed, one by one; beyond, all have. */
 #define ROWS_CHANGED_MAX 1024
 /* A folder that was not asked for this long goes: one in use is read anew every second. */
@@ -290,13 +293,31 @@ get_folder(FsCache *cache, const char *zone, const char *path)
 
 /* With the lock held. */
 static gboolean
+is_folder_outdated(const Folder *folder)
+{
+    return folder->changed_at_us >= folder->loaded_at_us;
+}
+
+/* With the lock held. How long one that is known to have changed is shown as it was. */
+static gint64
+outdated_max_us(const Folder *folder)
+{
+    gint64 most_us =
+        g_hash_table_size(folder->entries) < FEW_ENTRIES ? CHANGED_FEW_MAX_US : G_MAXINT64;
+
+    return folder->load_took_us < CHANGED_CHEAP_US
+               ? 0
+               : MIN(folder->load_took_us * CHANGED_COST_FACTOR, most_us);
+}
+
+/* With the lock held. */
+static gboolean
 is_folder_fresh(const Folder *folder)
 {
     gint64 age_us = g_get_monotonic_time() - folder->loaded_at_us;
 
-    if (folder->changed_at_us >= folder->loaded_at_us)
-        return folder->is_loaded && folder->load_took_us >= CHANGED_CHEAP_US &&
-               age_us < folder->load_took_us * CHANGED_COST_FACTOR;
+    if (is_folder_outdated(folder))
+        return folder->is_loaded && age_us < outdated_max_us(folder);
     return folder->is_loaded &&
            age_us < CLAMP(folder->load_took_us * COST_FACTOR, FS_CACHE_FRESH_US, AGE_MAX_US);
 }
@@ -363,6 +384,11 @@ merge_touched(Folder *folder, GHashTable *loaded)
 static void
 install_entries(Folder *folder, GHashTable *loaded, gboolean is_large, gint64 started_us)
 {
+    /* One that began later was sooner done, and knows more. */
+    if (folder->is_loaded && started_us < folder->loaded_at_us) {
+        g_hash_table_unref(loaded);
+        return;
+    }
     merge_touched(folder, loaded);
     g_hash_table_unref(folder->entries);
     folder->entries = loaded;
@@ -380,8 +406,10 @@ lock_fresh_folder(FsCache *cache, FsCall *call, const char *zone, const char *pa
     g_mutex_lock(&cache->lock);
     Folder *folder = get_folder(cache, zone, path);
     *ret_folder = folder;
-    if (is_folder_fresh(folder))
+    if (is_folder_fresh(folder)) {
+        call->is_outdated |= is_folder_outdated(folder);
         return TRUE;
+    }
     if (!fs_call_may_block(call)) {
         g_mutex_unlock(&cache->lock);
         return FALSE;
@@ -401,7 +429,9 @@ lock_fresh_folder(FsCache *cache, FsCall *call, const char *zone, const char *pa
         g_clear_pointer(&folder->touched, g_hash_table_unref);
         folder->is_outdated = FALSE;
     }
-    if (!loaded)
+    if (loaded)
+        call->is_outdated |= is_folder_outdated(folder);
+    else
         g_mutex_unlock(&cache->lock);
     return loaded != NULL;
 }
@@ -585,6 +615,9 @@ fs_cache_forget_zone(FsCache *cache, const char *zone)
         if (!is_in_zone(key, prefix))
             continue;
         g_hash_table_remove_all(folder->entries);
+        /* Without their entries these would be names that are gone. */
+        if (folder->touched)
+            g_hash_table_remove_all(folder->touched);
         /* A reading that is under way began before the change: whoever waits for it gets it,
          * and nobody after that. */
         folder->is_loaded = FALSE;

@@ -65,7 +65,9 @@ void fs_cache_remove_entry(FsCache *cache, const char *zone, const char *path);
 /* Everything below ingest/<zone> is asked for again. zone NULL: all of them. */
 void fs_cache_forget_zone(FsCache *cache, const char *zone);
 /* The same for what others have changed; but a folder that takes long to read is still read
- * only for a quarter of the time. */
+ * only for a quarter of the time, and for half a second at most where it has few files. Calls
+ * that are answered as it was meanwhile are marked (is_outdated): the kernel must not believe
+ * that for a while longer. */
 void fs_cache_zone_changed(FsCache *cache, const char *zone);
 
 /* --- rows: kept by their nodes --- */

@@ -28,6 +28,7 @@ typedef struct {
     GCancellable *cancellable;
     gboolean may_block;
     gboolean would_block; /* set by whoever needs the server when may_block is FALSE */
+    gboolean is_outdated; /* set by whoever answers with what has changed since it was read */
 } FsCall;
 
 /* What all nodes of a mount share. Constant but for what has its own lock. */

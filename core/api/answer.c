@@ -433,7 +433,8 @@ take_row(LakeApiAnswer *answer, ApiResult *result, GError **error)
 }
 
 LakeResult *
-lake_api_answer_take_all(LakeApiAnswer *answer, const LakeStatement *statement, GError **error)
+lake_api_answer_take(
+    LakeApiAnswer *answer, const LakeStatement *statement, guint n_max, GError **error)
 {
     g_autoptr(GError) failure = NULL;
     ApiResult *result = new_result(answer->names, answer->row_count);
@@ -442,7 +443,7 @@ lake_api_answer_take_all(LakeApiAnswer *answer, const LakeStatement *statement, 
     for (guint i = 0; bytes && i < bytes->len; i++)
         if (g_array_index(bytes, guint, i) < result->n_columns)
             result->are_bytes[g_array_index(bytes, guint, i)] = TRUE;
-    while (take_row(answer, result, &failure))
+    while (result->n_rows < n_max && take_row(answer, result, &failure))
         ;
     if (failure) {
         result_free(&result->base);

@@ -26,10 +26,10 @@ guint lake_api_answer_n_columns(const LakeApiAnswer *answer);
 /* Whether it has a first row. */
 gboolean lake_api_answer_has_rows(const LakeApiAnswer *answer);
 
-/* All rows from the next one on, in memory; of columns that statement expects to be bytes the
- * bytes. Owns nothing of the answer. */
-LakeResult *
-lake_api_answer_take_all(LakeApiAnswer *answer, const LakeStatement *statement, GError **error);
+/* The next n_max rows, or as many as there are, in memory; of columns that statement expects to
+ * be bytes the bytes. Owns nothing of the answer. */
+LakeResult *lake_api_answer_take(
+    LakeApiAnswer *answer, const LakeStatement *statement, guint n_max, GError **error);
 
 /* A result of one row, which is the next one each time it is asked for: borrowed until then.
  * NULL without an error: there are no more. Before the first row it has the columns alone. */

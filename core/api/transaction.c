@@ -51,7 +51,7 @@ transaction_run(LakeTransaction *transaction, LakeStatement *statement,
         g_autoptr(LakeApiAnswer) answer = lake_api_session_read(own(transaction)->session,
             LAKE_TRANSPORT_INTERACTIVE, statement, NULL,
             own(transaction)->session->statement_timeout_ms, cancellable, error);
-        return answer ? lake_api_answer_take_all(answer, statement, error) : NULL;
+        return answer ? lake_api_answer_take(answer, statement, G_MAXUINT, error) : NULL;
     }
     g_ptr_array_add(own(transaction)->waiting, keep(statement));
     return lake_api_answer_new_empty(n_promised(statement));

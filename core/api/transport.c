@@ -61,7 +61,24 @@ run_reading(LakeApiSession *session, LakeTransportUse use, LakeStatement *statem
     g_autoptr(LakeApiAnswer) answer = lake_api_session_read(
         session, use, statement, guarded, timeout_of(session, use), cancellable, error);
 
-    return answer ? lake_api_answer_take_all(answer, statement, error) : NULL;
+    return answer ? lake_api_answer_take(answer, statement, G_MAXUINT, error) : NULL;
+}
+
+/* The answer comes as a whole, but its rows need not be in memory at once. */
+static gboolean
+transport_run_rows(LakeTransport *transport, LakeTransportUse use, LakeStatement *statement,
+    LakeTransportTakeFunc take, gpointer user_data, GCancellable *cancellable, GError **error)
+{
+    LakeApiSession *session = &own(transport)->session;
+    g_autoptr(LakeApiAnswer) answer = lake_api_session_read(
+        session, use, statement, NULL, timeout_of(session, use), cancellable, error);
+
+    while (answer && lake_api_answer_has_rows(answer)) {
+        LakeResult *row = lake_api_answer_take(answer, statement, 1, error);
+        if (!row || !take(row, user_data, error))
+            return FALSE;
+    }
+    return answer != NULL;
 }
 
 static gboolean
@@ -91,7 +108,7 @@ run_changing(LakeApiSession *session, LakeTransportUse use, LakeStatement *state
     };
     g_autoptr(LakeApiAnswer) answer =
         lake_api_session_change(session, &change, cancellable, error);
-    return answer ? lake_api_answer_take_all(answer, statement, error) : NULL;
+    return answer ? lake_api_answer_take(answer, statement, G_MAXUINT, error) : NULL;
 }
 
 static LakeResult *
@@ -302,6 +319,7 @@ transport_status(LakeTransport *transport, LakeTransportStatus *ret_status)
 static const LakeTransportClass api_transport_class = {
     .free = transport_free,
     .run = transport_run,
+    .run_rows = transport_run_rows,
     .run_all = transport_run_all,
     .stream = transport_stream,
     .begin = transport_begin,

@@ -111,6 +111,7 @@ fill_listed(FsAdapterRequest *request, FsNode *child, const FsListed *listed,
     const FsNodeClass *class = request->node->class;
 
     fs_adapter_start_entry(child, ret_entry);
+    fs_adapter_doubt_entry(request, ret_entry);
     return (class->listed_attributes &&
                class->listed_attributes(child, listed, &ret_entry->attr)) ||
            fs_adapter_fill_entry(request, child, ret_entry, NULL);

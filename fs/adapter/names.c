@@ -12,8 +12,9 @@ run_lookup(FsRequest *base)
     const FsNodeClass *class = request->node->class;
     GError *error = NULL;
     FsNode *child = class->lookup(request->node, &base->call, request->name, &error);
-    double absence =
-        child || error || !class->absence_seconds ? 0 : class->absence_seconds(request->name);
+    double absence = child || error || !class->absence_seconds || base->call.is_outdated
+                         ? 0
+                         : class->absence_seconds(request->name);
 
     if (absence > 0 && !fs_adapter_must_wait(request)) {
         struct fuse_entry_param nothing = {.entry_timeout = absence};

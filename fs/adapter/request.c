@@ -105,6 +105,9 @@ is_ordinary(const char *operation, const GError *error)
 {
     if (g_error_matches(error, LAKE_ERROR, LAKE_ERROR_NOT_FOUND))
         return strcmp(operation, "lookup") == 0 || strcmp(operation, "getattr") == 0;
+    /* The kernel finds the file again; but of a row, the bytes of one version. */
+    if (g_error_matches(error, LAKE_ERROR, LAKE_ERROR_STALE))
+        return strcmp(operation, "read") != 0;
     return g_error_matches(error, LAKE_ERROR, LAKE_ERROR_OTHER_TABLE);
 }
 
@@ -193,7 +196,17 @@ fs_adapter_fill_entry(
     FsAdapterRequest *request, FsNode *node, struct fuse_entry_param *ret_entry, GError **error)
 {
     fs_adapter_start_entry(node, ret_entry);
-    return node->class->attributes(node, &request->base.call, &ret_entry->attr, error);
+    if (!node->class->attributes(node, &request->base.call, &ret_entry->attr, error))
+        return FALSE;
+    fs_adapter_doubt_entry(request, ret_entry);
+    return TRUE;
+}
+
+void
+fs_adapter_doubt_entry(const FsAdapterRequest *request, struct fuse_entry_param *entry)
+{
+    if (request->base.call.is_outdated)
+        entry->attr_timeout = entry->entry_timeout = 0;
 }
 
 void
@@ -208,6 +221,10 @@ fs_adapter_reply_entry(FsAdapterRequest *request, FsNode *node, GError *failure)
         node = NULL;
     if (fs_adapter_must_wait(request))
         return;
+    /* It went between the finding and the looking: for whoever asks for the name, it is gone.
+     */
+    if (g_error_matches(error, LAKE_ERROR, LAKE_ERROR_STALE))
+        error->code = LAKE_ERROR_NOT_FOUND;
     if (!node) {
         fs_adapter_reply_error(request, error);
         return;
@@ -246,5 +263,6 @@ fs_adapter_reply_attributes(FsAdapterRequest *request, GError *failure)
         return;
     }
     fs_adapter_request_end(request);
-    fuse_reply_attr(request->fuse, &status, node->class->timeout_seconds);
+    fuse_reply_attr(request->fuse, &status,
+        request->base.call.is_outdated ? 0 : node->class->timeout_seconds);
 }

@@ -82,6 +82,9 @@ void fs_adapter_record_failure(FsAdapterRequest *request, const GError *error, i
 /* TRUE when there is nothing to answer yet: a worker will. */
 gboolean fs_adapter_must_wait(const FsAdapterRequest *request);
 void fs_adapter_start_entry(FsNode *node, struct fuse_entry_param *ret_entry);
+/* What has changed since it was read is not to be believed: the kernel was told of the change
+ * already, and would not hear of it again. */
+void fs_adapter_doubt_entry(const FsAdapterRequest *request, struct fuse_entry_param *entry);
 gboolean fs_adapter_fill_entry(FsAdapterRequest *request, FsNode *node,
     struct fuse_entry_param *ret_entry, GError **error);
 

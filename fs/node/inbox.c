@@ -312,8 +312,10 @@ find_folder_entry(FsNode *node, FsCall *call, char **ret_zone, GError **error)
     if (!fs_inbox_locate(node, ret_zone, &path, error) ||
         !fs_cache_find_entry(node->context->cache, call, *ret_zone, path, &entry, error))
         return NULL;
-    if (!entry && *path) {
-        lake_error_set(error, LAKE_ERROR_CLASS_INGEST, LAKE_ERROR_NOT_FOUND,
+    if (*path && (!entry || !entry->is_folder)) {
+        g_clear_pointer(&entry, lake_ledger_entry_unref);
+        /* By others: as with files, fs/node/inbox_saved.h. */
+        lake_error_set(error, LAKE_ERROR_CLASS_INGEST, LAKE_ERROR_STALE,
             "ingest/%s/%s was removed", *ret_zone, path);
         return NULL;
     }
@@ -539,13 +541,15 @@ static gboolean
 move_unsaved(const Move *move, FsNode *file, FsCall *call, GError **error)
 {
     FsContext *context = file->context;
+    gboolean was_entered = fs_inbox_file_is_entered(file);
 
     if (lake_ingest_is_temporary(move->new_path)) {
         if (!fs_inbox_commit_move_entry(
                 context, call, move->zone, move->path, move->new_path, error))
             return FALSE;
     } else if (!fs_inbox_file_commit(file, call, move->zone, move->new_path, error) ||
-               !fs_inbox_commit_forget_entry(context, call, move->zone, move->path, error)) {
+               !fs_inbox_commit_forget_entry(
+                   context, call, move->zone, move->path, was_entered, error)) {
         return FALSE;
     }
     /* Not before: where the bytes are refused, the file that would be replaced stays. */

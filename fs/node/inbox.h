@@ -29,6 +29,8 @@ GPtrArray *fs_inbox_folder_list(
 /* The node of a file by this name, made where it is new. New reference. */
 FsNode *fs_inbox_file_child(FsNode *folder, const char *name);
 gboolean fs_inbox_file_is_unsaved(FsNode *file);
+/* Whether the ledger has an entry under the name of an unsaved file, of its former bytes. */
+gboolean fs_inbox_file_is_entered(FsNode *file);
 /* Opens a file that is new or to be overwritten. */
 FsHandle *fs_inbox_file_create(
     FsNode *file, FsCall *call, const LakeFileAttributes *attributes, int flags);

@@ -51,6 +51,15 @@ fs_inbox_file_drop(FsNode *node)
     fs_inbox_commit_become_saved(file);
 }
 
+gboolean
+fs_inbox_file_is_entered(FsNode *node)
+{
+    FsInboxFile *file = (FsInboxFile *)node;
+    g_autoptr(GMutexLocker) locker = g_mutex_locker_new(&file->lock);
+
+    return file->is_entered;
+}
+
 /* --- one at a time --- */
 
 gboolean
@@ -251,6 +260,7 @@ fs_inbox_commit_spool(FsInboxFile *file, FsCall *call, const char *zone, const c
         return FALSE;
     g_mutex_lock(&file->lock);
     file->is_rewritten = TRUE;
+    file->is_entered = TRUE;
     g_mutex_unlock(&file->lock);
     (void)lake_fault("inbox-before-reply");
     return settle(file, call, zone, entry, content, version, error);
@@ -356,14 +366,15 @@ fs_inbox_commit_resize(FsInboxFile *file, FsCall *call, const FsChange *change,
 /* --- entries of files that are renamed before they are saved --- */
 
 gboolean
-fs_inbox_commit_forget_entry(
-    FsContext *context, FsCall *call, const char *zone, const char *path, GError **error)
+fs_inbox_commit_forget_entry(FsContext *context, FsCall *call, const char *zone,
+    const char *path, gboolean was_entered, GError **error)
 {
     LakeIngestExpectation expectation = fs_cache_expectation(context->cache, zone, path);
     g_autoptr(GError) failure = NULL;
 
+    /* rsync's temporary files cost nothing here. What once had a final name has an entry. */
     if (expectation == LAKE_INGEST_NEW ||
-        (expectation == LAKE_INGEST_UNKNOWN && lake_ingest_is_temporary(path)))
+        (expectation == LAKE_INGEST_UNKNOWN && !was_entered && lake_ingest_is_temporary(path)))
         return TRUE;
     if (!lake_ledger_remove_file(lake_workspace_catalog(context->workspace), zone, path,
             call->cancellable, &failure) &&

@@ -20,6 +20,7 @@ typedef struct {
     guint64 version;               /* of the bytes: grows with each write */
     guint n_writers;
     gboolean is_rewritten; /* here, since it was last opened for reading */
+    gboolean is_entered;   /* the ledger has an entry under its name, perhaps of former bytes */
     guint64 generation;    /* of drops: a handle from before one is dead */
 } FsInboxFile;
 
@@ -51,9 +52,10 @@ gboolean fs_inbox_commit_attributes(
 gboolean fs_inbox_commit_resize(FsInboxFile *file, FsCall *call, const FsChange *change,
     gboolean *ret_is_done, GError **error);
 
-/* What the ledger has of a file whose unsaved bytes were ingested under another name: gone. */
-gboolean fs_inbox_commit_forget_entry(
-    FsContext *context, FsCall *call, const char *zone, const char *path, GError **error);
+/* What the ledger has of a file whose unsaved bytes were ingested under another name: gone.
+ * was_entered: is_entered before that. */
+gboolean fs_inbox_commit_forget_entry(FsContext *context, FsCall *call, const char *zone,
+    const char *path, gboolean was_entered, GError **error);
 /* What it has of a file whose unsaved bytes get another temporary name goes along, and makes
  * room under that. */
 gboolean fs_inbox_commit_move_entry(FsContext *context, FsCall *call, const char *zone,

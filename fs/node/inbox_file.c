@@ -6,12 +6,10 @@
 #include "fs/name.h"
 #include "fs/node/inbox.h"
 #include "fs/node/inbox_commit.h"
+#include "fs/node/inbox_saved.h"
 #include "fs/xattr.h"
 #include <fcntl.h>
 #include <string.h>
-
-/* A file that others replace again and again while it is read. */
-#define RESTORE_ATTEMPTS_MAX 5
 
 static void
 file_free(FsNode *node)
@@ -97,6 +95,7 @@ fs_inbox_file_create(
     handle->is_empty_start = TRUE;
     file->attributes = *attributes;
     g_clear_pointer(&file->xattrs, g_free);
+    file->is_entered = FALSE;
     fs_inbox_commit_become_unsaved(file, handle->staged);
     add_writer(file, handle);
     return handle;
@@ -118,68 +117,14 @@ forget_writer(FsInboxFile *file)
     remove_writer(file);
 }
 
-/* The entry of a saved file; NULL with NOT_FOUND when there is none (any more). */
-static LakeLedgerEntry *
-find_entry(FsNode *node, FsCall *call, char **ret_zone, GError **error)
-{
-    g_autofree char *path = NULL;
-    LakeLedgerEntry *entry = NULL;
-
-    if (!fs_inbox_locate(node, ret_zone, &path, error) ||
-        !fs_cache_find_entry(node->context->cache, call, *ret_zone, path, &entry, error))
-        return NULL;
-    if (!entry)
-        lake_error_set(error, LAKE_ERROR_CLASS_INGEST, LAKE_ERROR_NOT_FOUND,
-            "ingest/%s/%s was removed", *ret_zone, path);
-    return entry;
-}
-
-/* The cache's entry is up to a second old, and the rows go away with the file that they were:
- * TRUE when the ledger has another file by now, which *entry then is. */
-static gboolean
-was_replaced(FsNode *node, FsCall *call, const char *zone, LakeLedgerEntry **entry)
-{
-    g_autoptr(LakeLedgerEntry) now =
-        lake_ledger_find(lake_workspace_catalog(node->context->workspace), zone, (*entry)->path,
-            call->cancellable, NULL);
-
-    if (!now || now->is_folder || g_strcmp0(now->file_id, (*entry)->file_id) == 0)
-        return FALSE;
-    fs_cache_put_entry(node->context->cache, zone, now);
-    lake_ledger_entry_unref(*entry);
-    *entry = g_steal_pointer(&now);
-    return TRUE;
-}
-
-/* The file's bytes from its rows; *entry becomes what they belong to. */
-static LakeSpool *
-restore(FsNode *node, FsCall *call, const char *zone, LakeLedgerEntry **entry, GError **error)
-{
-    if (!fs_call_may_block(call))
-        return NULL;
-    for (int attempt = 1;; attempt++) {
-        g_autoptr(LakeSpool) content = fs_inbox_commit_new_spool(node);
-        g_autoptr(GError) failure = NULL;
-
-        if (lake_ingest_restore(lake_workspace_catalog(node->context->workspace), zone, *entry,
-                content, call->cancellable, &failure))
-            return g_steal_pointer(&content);
-        if (attempt < RESTORE_ATTEMPTS_MAX &&
-            g_error_matches(failure, LAKE_ERROR, LAKE_ERROR_BAD_INPUT) &&
-            was_replaced(node, call, zone, entry))
-            continue;
-        g_propagate_error(error, g_steal_pointer(&failure));
-        return NULL;
-    }
-}
-
 static FsHandle *
 open_saved_for_reading(FsNode *node, FsCall *call, int flags, GError **error)
 {
     FsInboxFile *file = (FsInboxFile *)node;
     g_autofree char *zone = NULL;
-    g_autoptr(LakeLedgerEntry) entry = find_entry(node, call, &zone, error);
-    g_autoptr(LakeSpool) content = entry ? restore(node, call, zone, &entry, error) : NULL;
+    g_autoptr(LakeLedgerEntry) entry = fs_inbox_saved_find(node, call, &zone, error);
+    g_autoptr(LakeSpool) content =
+        entry ? fs_inbox_saved_restore(node, call, zone, &entry, error) : NULL;
     FsHandle *handle;
 
     if (!content)
@@ -212,6 +157,7 @@ join_writers(
     handle->content = lake_spool_ref(staged);
     if (!file->is_unsaved && !file->open_bytes) {
         file->attributes = entry->attributes;
+        file->is_entered = TRUE;
         g_free(file->xattrs);
         file->xattrs = g_strdup(entry->xattrs);
     }
@@ -227,13 +173,13 @@ static FsHandle *
 open_saved_for_writing(FsNode *node, FsCall *call, int flags, GError **error)
 {
     g_autofree char *zone = NULL;
-    g_autoptr(LakeLedgerEntry) entry = find_entry(node, call, &zone, error);
+    g_autoptr(LakeLedgerEntry) entry = fs_inbox_saved_find(node, call, &zone, error);
     g_autoptr(LakeSpool) staged = NULL;
 
     if (!entry)
         return NULL;
     staged = (flags & O_TRUNC) ? fs_inbox_commit_new_spool(node)
-                               : restore(node, call, zone, &entry, error);
+                               : fs_inbox_saved_restore(node, call, zone, &entry, error);
     if (staged)
         return join_writers(node, call, flags, entry, staged);
     if (error && *error)
@@ -566,7 +512,7 @@ file_attributes(FsNode *node, FsCall *call, struct stat *ret_status, GError **er
 
     if (attributes_at_hand(file, ret_status))
         return TRUE;
-    entry = find_entry(node, call, &zone, error);
+    entry = fs_inbox_saved_find(node, call, &zone, error);
     if (!entry)
         return FALSE;
     fs_inbox_fill_status(node, &entry->attributes, entry->size_bytes, ret_status);
@@ -607,7 +553,7 @@ resize_saved(
     FsInboxFile *file = (FsInboxFile *)node;
     g_autoptr(LakeSpool) content = NULL;
     g_autofree char *zone = NULL;
-    g_autoptr(LakeLedgerEntry) entry = find_entry(node, call, &zone, error);
+    g_autoptr(LakeLedgerEntry) entry = fs_inbox_saved_find(node, call, &zone, error);
 
     if (!entry || !fs_call_may_block(call))
         return FALSE;
@@ -618,8 +564,9 @@ resize_saved(
         content = lake_spool_ref(file->open_bytes);
     g_mutex_unlock(&file->lock);
     if (!content)
-        content = change->size_bytes == 0 ? fs_inbox_commit_new_spool(node)
-                                          : restore(node, call, zone, &entry, error);
+        content = change->size_bytes == 0
+                      ? fs_inbox_commit_new_spool(node)
+                      : fs_inbox_saved_restore(node, call, zone, &entry, error);
     if (!content || !lake_spool_truncate(content, change->size_bytes, error))
         return FALSE;
 
@@ -682,7 +629,7 @@ file_change(
     if (is_staged)
         return is_good;
 
-    entry = find_entry(node, call, &zone, error);
+    entry = fs_inbox_saved_find(node, call, &zone, error);
     if (!entry)
         return FALSE;
     if ((change->mask & FS_CHANGE_SIZE) && change->size_bytes != entry->size_bytes)
@@ -739,7 +686,7 @@ file_xattrs(FsNode *node, FsCall *call, GError **error)
     g_mutex_unlock(&file->lock);
     if (is_unsaved)
         return xattrs;
-    entry = find_entry(node, call, &zone, error);
+    entry = fs_inbox_saved_find(node, call, &zone, error);
     return entry ? with_own_xattrs(entry) : NULL;
 }
 
@@ -761,7 +708,7 @@ file_set_xattrs(FsNode *node, FsCall *call, const char *xattrs, GError **error)
     g_mutex_unlock(&file->lock);
     if (is_unsaved)
         return TRUE;
-    entry = find_entry(node, call, &zone, error);
+    entry = fs_inbox_saved_find(node, call, &zone, error);
     if (!entry)
         return FALSE;
     g_autoptr(LakeLedgerEntry) changed = lake_ledger_entry_copy(entry);

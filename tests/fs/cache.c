@@ -370,6 +370,59 @@ test_entries_of_others(Fixture *fixture, gconstpointer user_data)
     assert_listed(fixture, "docs", "", "");
 }
 
+/* Lists the folder; whether the answer was marked as one that has changed since. */
+static gboolean
+is_marked(Fixture *fixture, const char *zone, const char *folder)
+{
+    FsCall call = {.may_block = TRUE};
+    g_autoptr(GError) error = NULL;
+    gboolean is_last = FALSE;
+    g_autoptr(GPtrArray) entries =
+        fs_cache_list_entries(fixture->cache, &call, zone, folder, NULL, &is_last, &error);
+
+    g_assert_no_error(error);
+    return call.is_outdated;
+}
+
+static void
+announce_meanwhile(gpointer user_data)
+{
+    fs_cache_zone_changed(((Fixture *)user_data)->cache, "docs");
+}
+
+static void
+test_changed_meanwhile(Fixture *fixture, gconstpointer user_data)
+{
+    canned_server_add_entry(fixture->server, "docs", "x/a", 1);
+    g_assert_false(is_marked(fixture, "docs", "x"));
+    fs_cache_zone_changed(fixture->cache, "docs");
+    fixture->server->meanwhile = announce_meanwhile;
+    g_assert_true(is_marked(fixture, "docs", "x"));
+    g_usleep(1000); /* the clock's resolution */
+    g_assert_false(is_marked(fixture, "docs", "x"));
+}
+
+static void
+test_costly_changed(Fixture *fixture, gconstpointer user_data)
+{
+    canned_server_add_entry(fixture->server, "docs", "x/a", 1);
+    /* Four times that is more than half a second. */
+    fixture->server->delay_us = 300 * G_TIME_SPAN_MILLISECOND;
+    g_assert_false(is_marked(fixture, "docs", "x"));
+    int n_questions = n_asked(&fixture->server->n_list_questions);
+    gint64 start_us = g_get_monotonic_time();
+
+    fs_cache_zone_changed(fixture->cache, "docs");
+    gboolean is_old = is_marked(fixture, "docs", "x");
+    if (g_get_monotonic_time() - start_us < 100 * G_TIME_SPAN_MILLISECOND) {
+        g_assert_true(is_old);
+        g_assert_cmpint(n_asked(&fixture->server->n_list_questions), ==, n_questions);
+    }
+    g_usleep(220 * G_TIME_SPAN_MILLISECOND);
+    g_assert_false(is_marked(fixture, "docs", "x"));
+    g_assert_cmpint(n_asked(&fixture->server->n_list_questions), >, n_questions);
+}
+
 static void
 test_costly(Fixture *fixture, gconstpointer user_data)
 {
@@ -449,6 +502,45 @@ test_forgotten_meanwhile(Fixture *fixture, gconstpointer user_data)
     fixture->server->meanwhile = forget_meanwhile;
     /* What this call gets may be from before; what the next one gets may not. */
     g_free(list(fixture, "docs", "x"));
+    assert_listed(fixture, "docs", "x", "");
+}
+
+static void
+put_and_forget_meanwhile(gpointer user_data)
+{
+    Fixture *fixture = user_data;
+
+    put(fixture, "docs", "x/a", 2);
+    fs_cache_forget_zone(fixture->cache, "docs");
+}
+
+static void
+test_put_and_forgotten_meanwhile(Fixture *fixture, gconstpointer user_data)
+{
+    canned_server_add_entry(fixture->server, "docs", "x/a", 1);
+    canned_server_add_entry(fixture->server, "docs", "x/b", 1);
+    fixture->server->meanwhile = put_and_forget_meanwhile;
+    /* What was there all the time is there for everyone, old or new. */
+    assert_listed(fixture, "docs", "x", "a b");
+}
+
+static void
+read_meanwhile(gpointer user_data)
+{
+    Fixture *fixture = user_data;
+
+    canned_server_clear_entries(fixture->server);
+    g_usleep(STALE_US); /* a reading that takes so long is believed for a while */
+    assert_listed(fixture, "docs", "x", "");
+}
+
+static void
+test_overtaken_reading(Fixture *fixture, gconstpointer user_data)
+{
+    canned_server_add_entry(fixture->server, "docs", "x/a", 1);
+    fixture->server->meanwhile = read_meanwhile;
+    /* As old as the call, or newer. */
+    assert_listed(fixture, "docs", "x", "");
     assert_listed(fixture, "docs", "x", "");
 }
 
@@ -629,9 +721,15 @@ main(int argc, char **argv)
     ADD("entries/a-folder-is-one-question", test_one_question);
     ADD("entries/what-others-change-shows", test_entries_of_others);
     ADD("entries/a-costly-folder-is-believed-longer", test_costly);
+    ADD("entries/what-changed-while-it-was-read-is-marked", test_changed_meanwhile);
+    ADD("entries/a-costly-folder-that-changed-is-marked-until-it-is-read-anew",
+        test_costly_changed);
     ADD("entries/what-this-mount-changes-shows-at-once", test_own_entry);
     ADD("entries/changes-during-a-reading-are-not-lost", test_meanwhile);
     ADD("entries/a-zone-forgotten-during-a-reading-is-read-again", test_forgotten_meanwhile);
+    ADD("entries/what-was-put-before-a-zone-was-forgotten-is-not-lost-to-a-reading",
+        test_put_and_forgotten_meanwhile);
+    ADD("entries/a-reading-that-was-overtaken-replaces-nothing", test_overtaken_reading);
     ADD("entries/a-forgotten-zone-is-asked-for-again", test_forget);
     ADD("entries/an-expectation-costs-no-question", test_expectation);
     ADD("entries/an-unreachable-server-is-no-empty-folder", test_entries_offline);

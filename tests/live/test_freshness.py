@@ -54,6 +54,46 @@ def content(path):
         return None
 
 
+def remove_by_sql(mount, table, name):
+    """As another client does that announces nothing. The kernel still believes in the name."""
+    file_id = mount.ledger(table, name)["file_id"]
+    mount.sql(f'DELETE FROM "{table}" WHERE file_id = %s', file_id)
+    mount.sql("DELETE FROM deeplakefs_ledger WHERE table_name = %s AND path = %s", table, name)
+
+
+def test_a_file_that_others_removed_can_be_made_anew(mount, table, zone):
+    """Freshness: whoever opens what others removed finds that out, and not an error."""
+    path = files.write(os.path.join(zone, "a.bin"), b"old")
+    files.write(os.path.join(zone, "b.bin"), b"other")
+    os.stat(path)
+    remove_by_sql(mount, table, "a.bin")
+    time.sleep(0.3)  # longer than the mount believes it, and less than the kernel
+    files.write(path, b"new")
+    assert files.read(path) == b"new"
+    assert mount.n_rows(table) == 2
+    assert not any(json.loads(line)["path"].endswith(f"{table}/a.bin") for line in
+                   files.read(mount.at(".deeplake", "errors.jsonl")).splitlines())
+
+
+def test_what_stat_says_is_gone_is_gone_for_every_call(mount, table, zone, another_table):
+    """Freshness: one call does not show what another denies."""
+    files.write(os.path.join(zone, "a.bin"), b"old")
+    path = os.path.join(zone, "b.bin")
+    os.rename(os.path.join(zone, "a.bin"), path)  # the kernel asks for its attributes again
+    remove_by_sql(mount, table, "b.bin")
+    with pytest.raises(FileNotFoundError):
+        os.stat(path)
+    with pytest.raises(FileNotFoundError):  # not EXDEV
+        os.rename(path, another_table)
+
+
+@pytest.fixture
+def another_table(mount, table):
+    """A path in another drop zone."""
+    os.mkdir(mount.zone(table + "_2"))
+    return mount.zone(table + "_2", "b.bin")
+
+
 def delay(change, seen):
     """Seconds from the end of a change until another mount shows it, its caches being warm."""
     until = time.monotonic() + 0.3

@@ -2,7 +2,8 @@
 """fs/SEMANTICS.md, Ingest: random sequences of calls, each against a model of the contract.
 
 MODEL_SECONDS is how long they go on per server (12), MODEL_SEED where they begin: a seed that
-failed is run again with MODEL_SEED=<seed> MODEL_SECONDS=1.
+failed is run again with MODEL_SEED=<seed> MODEL_SECONDS=1. What failed is also written to
+build/pytest-logs/model-<seed>.txt, before it is made shorter: a run may be cut off then.
 """
 
 import os
@@ -30,6 +31,7 @@ def test_every_call_gives_and_leaves_what_the_contract_says(mount):
 
 
 def explain(mount, seed, done, difference):
+    steps.keep(seed, f"after {len(done)} steps: {difference}\n{steps.script(done)}\n")
     fewest, again = steps.shrink(mount, done, SHRINK_SECONDS)
     return (f"seed {seed}, after {len(done)} steps: {difference}\n"
             f"the fewest steps ({len(fewest)}): {again or 'not seen a second time'}\n"

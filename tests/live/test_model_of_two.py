@@ -85,6 +85,7 @@ def test_two_mounts_show_what_either_did(mount, other):
             explore((mount, other), seed, done)
         except (steps.Difference, OSError) as difference:
             listed = "\n".join(map(repr, done))
+            steps.keep(seed, f"after {len(done)} steps: {difference}\n{listed}\n")
             pytest.fail(f"seed {seed}, after {len(done)} steps: {difference}\n{listed}")
         seed += 1
         n_sequences += 1

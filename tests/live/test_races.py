@@ -158,6 +158,24 @@ def test_new_bytes_under_a_temporary_name_that_was_final_move_as_one_file(mount,
     assert mount.n_rows(table) == 1
 
 
+def test_new_bytes_under_a_temporary_name_leave_no_former_ones_behind(mount, table, zone):
+    """Tenets: nothing is lost or doubled. The renames of other files are what makes the mount
+    forget what it knows of the folder."""
+    at = lambda name: os.path.join(zone, name)
+    files.write(at("other.bin"), b"other")
+    os.mkdir(at("d"))
+    files.write(at("a.bin"), b"old")
+    os.rename(at("a.bin"), at("d/a.part"))
+    with open(at("d/a.part"), "ab") as file:
+        file.write(b" and new")
+    os.rename(at("other.bin"), at("another.bin"))
+    os.rename(at("d/a.part"), at("b.bin"))
+    assert os.listdir(at("d")) == []
+    assert mount.ledger_paths(table) == ["another.bin", "b.bin"]
+    assert mount.n_rows(table) == 2
+    assert_ingested(mount, table, "b.bin", b"old and new")
+
+
 def test_a_file_that_is_replaced_under_a_temporary_name_takes_its_rows_along(
         mount, table, zone):
     """Ingest, Afterwards: a file that was there under the new name is removed with its rows."""
