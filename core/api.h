@@ -38,7 +38,7 @@ typedef struct {
     const LakeApiOptions *api;
     gint64 read_lag_ms;          /* how long reads may show what was there before a change */
     gint64 statement_timeout_ms; /* of bulk calls; interactive ones get less */
-    gint64 max_answer_bytes;
+    gint64 max_result_bytes;     /* of a user's statement; 0: no limit */
     gboolean read_only;
 } LakeApiTransportOptions;
 

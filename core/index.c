@@ -372,13 +372,14 @@ look_for(LakeTransaction *transaction, LakeCatalog *catalog, const char *table,
     const char *label, gboolean *ret_is_there, GCancellable *cancellable, GError **error)
 {
     g_autofree char *qualified = lake_catalog_qualify(catalog, table);
-    g_autofree char *literal = lake_statement_literal(qualified);
-    g_autofree char *lock = g_strdup_printf(
-        "SELECT pg_advisory_xact_lock(hashtextextended('deeplakefs index ' || %s, 0))",
-        literal);
     g_autoptr(LakeStatement) statement = list_statement(catalog, table);
+    g_autoptr(LakeStatement) lock = lake_statement_new(
+        "SELECT pg_advisory_xact_lock(hashtextextended('deeplakefs index ' || $1, 0))");
 
-    if (!run_text(transaction, lock, cancellable, error))
+    lake_statement_add_text(lock, qualified);
+    lock->is_lock = TRUE;
+    g_autoptr(LakeResult) locked = lake_transaction_run(transaction, lock, cancellable, error);
+    if (!locked)
         return FALSE;
     g_autoptr(LakeResult) result =
         lake_transaction_run(transaction, statement, cancellable, error);
@@ -434,6 +435,28 @@ create_sql(LakeTransaction *transaction, LakeCatalog *catalog, const char *table
         access_method, list->str, options);
 }
 
+/* Where the transaction goes as a whole, somebody may have made it since it was looked for. */
+static gboolean
+require_new(LakeTransaction *transaction, LakeCatalog *catalog, const char *table,
+    const char *comment, GCancellable *cancellable, GError **error)
+{
+    g_autofree char *qualified = lake_catalog_qualify(catalog, table);
+    g_autoptr(LakeStatement) statement =
+        lake_statement_new("SELECT 1 WHERE NOT EXISTS (SELECT FROM pg_catalog.pg_index x"
+                           " WHERE x.indrelid = to_regclass($1) AND"
+                           " pg_catalog.obj_description(x.indexrelid, 'pg_class') = $2)");
+
+    if (!lake_transport_defers(lake_catalog_transport(catalog)))
+        return TRUE;
+    lake_statement_add_text(statement, qualified);
+    lake_statement_add_text(statement, comment);
+    statement->is_lock = TRUE;
+    statement->n_expected = 1;
+    g_autoptr(LakeResult) result =
+        lake_transaction_run(transaction, statement, cancellable, error);
+    return result != NULL;
+}
+
 static gboolean
 create_in(LakeTransaction *transaction, LakeCatalog *catalog, const char *table,
     const char *label, GCancellable *cancellable, GError **error)
@@ -444,7 +467,8 @@ create_in(LakeTransaction *transaction, LakeCatalog *catalog, const char *table,
     g_autofree char *create =
         create_sql(transaction, catalog, table, label, &name, cancellable, error);
 
-    if (!create || !run_text(transaction, create, cancellable, error))
+    if (!create || !require_new(transaction, catalog, table, text, cancellable, error) ||
+        !run_text(transaction, create, cancellable, error))
         return FALSE;
     g_autofree char *comment = g_strdup_printf("COMMENT ON INDEX %s IS %s", name, literal);
     return run_text(transaction, comment, cancellable, error);
@@ -487,10 +511,12 @@ method_of(const char *sql_type)
     return type == LAKE_TYPE_EMBEDDING ? "embedding_index" : "inverted";
 }
 
-/* As a label; NULL with an error: there is no such column. */
+/* As a label; NULL with an error: there is no such column. added: the type of one that this
+ * transaction makes. */
 static char *
 dup_label(LakeTransaction *transaction, LakeCatalog *catalog, const char *table,
-    const LakeSchemaIndex *index, GCancellable *cancellable, GError **error)
+    const LakeSchemaIndex *index, const LakeColumn *added, GCancellable *cancellable,
+    GError **error)
 {
     const char *values[] = {lake_catalog_schema(catalog), table, index->column, NULL};
     g_autoptr(GError) failure = NULL;
@@ -505,6 +531,8 @@ dup_label(LakeTransaction *transaction, LakeCatalog *catalog, const char *table,
         g_propagate_error(error, g_steal_pointer(&failure));
         return NULL;
     }
+    if (!type && added)
+        type = g_strdup(lake_type_info(added->type)->sql_name);
     if (!type) {
         lake_error_bad_input(error, LAKE_ERROR_CLASS_INGEST,
             "the option index names the column \"%s\", which the table \"%s\" does not have",
@@ -519,10 +547,12 @@ dup_label(LakeTransaction *transaction, LakeCatalog *catalog, const char *table,
 
 gboolean
 lake_index_add(LakeTransaction *transaction, LakeCatalog *catalog, const char *table,
-    const LakeSchemaIndex *index, GCancellable *cancellable, GError **error)
+    const LakeSchemaIndex *index, const LakeColumn *added, GCancellable *cancellable,
+    GError **error)
 {
     gboolean is_there;
-    g_autofree char *label = dup_label(transaction, catalog, table, index, cancellable, error);
+    g_autofree char *label =
+        dup_label(transaction, catalog, table, index, added, cancellable, error);
 
     if (!label || !look_for(transaction, catalog, table, label, &is_there, cancellable, error))
         return FALSE;
@@ -566,6 +596,8 @@ lake_index_create(LakeCatalog *catalog, const char *table, const char *label,
         lake_catalog_changed(catalog, table, LAKE_CHANGE_ROWS);
     if (is_good)
         return TRUE;
+    if (error && g_error_matches(*error, LAKE_ERROR, LAKE_ERROR_STALE))
+        (*error)->code = LAKE_ERROR_EXISTS; /* the one thing that was required */
     g_prefix_error(error, "making the index \"%s\" of \"%s\": ", label, table);
     return FALSE;
 }

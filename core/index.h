@@ -34,9 +34,11 @@ gboolean lake_index_create(LakeCatalog *catalog, const char *table, const char *
 
 /* The same within a transaction, for an index of the option index; fine when it is there. A
  * method that is NULL is the type of index that the column's type has with the extension.
+ * added: the column where this transaction adds it, else NULL.
  *   BAD_INPUT also when there is no such column */
 gboolean lake_index_add(LakeTransaction *transaction, LakeCatalog *catalog, const char *table,
-    const LakeSchemaIndex *index, GCancellable *cancellable, GError **error);
+    const LakeSchemaIndex *index, const LakeColumn *added, GCancellable *cancellable,
+    GError **error);
 
 /* Whether the server can make an index with this method (NULL: of the extension). */
 gboolean lake_index_check_method(

@@ -476,8 +476,8 @@ add_indexes(LakeOptions *options, const char *zone, const LakeSchema *schema,
 
     for (guint i = 0; is_set && i < schema->n_indexes; i++)
         if (lake_table_column(table, schema->indexes[i].column) &&
-            !lake_index_add(
-                transaction, options->catalog, zone, &schema->indexes[i], cancellable, error))
+            !lake_index_add(transaction, options->catalog, zone, &schema->indexes[i], NULL,
+                cancellable, error))
             return FALSE;
     return is_set && lake_transaction_commit(transaction, cancellable, error);
 }

@@ -94,8 +94,7 @@ open_service(LakeWorkspace *workspace, GCancellable *cancellable, GError **error
         .api = &api,
         .read_lag_ms = config->read_lag_ms,
         .statement_timeout_ms = config->query_timeout_ms,
-        /* Of one result: as JSON on the way it may be longer than as CSV in the end. */
-        .max_answer_bytes = 2 * config->max_result_bytes,
+        .max_result_bytes = config->max_result_bytes,
         .read_only = config->read_only,
     };
     return lake_api_transport_open(&options, cancellable, error);

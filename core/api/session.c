@@ -3,16 +3,54 @@
 
 #include "core/api/encode.h"
 #include "core/error.h"
+#include "core/lexer.h"
 #include <string.h>
 
 /* An answer without rows that has some is asked for this often, at growing distances. */
 #define EMPTY_TRIES_MAX 5
 #define EMPTY_PAUSE_MS 250
+/* Of what we ask for ourselves: more is a mistake of the service's. */
+#define OWN_ANSWER_BYTES_MAX ((gint64)1 << 30)
 
 gboolean
 lake_api_session_is_reading(const LakeStatement *statement)
 {
     return g_str_has_prefix(statement->sql, "SELECT") && !statement->is_lock;
+}
+
+/* Nothing but blanks, comments and semicolons. */
+static gboolean
+is_void(const char *sql)
+{
+    for (;;) {
+        g_auto(LakeLexer) lexer;
+        LakeToken token = {.kind = LAKE_TOKEN_SPACE};
+        gboolean is_good = TRUE;
+
+        lake_lexer_init(&lexer, sql);
+        while (is_good && token.kind == LAKE_TOKEN_SPACE)
+            is_good = lake_lexer_next(&lexer, &token, NULL);
+        if (is_good)
+            return token.kind == LAKE_TOKEN_END;
+        if (*lexer.at != ';')
+            return FALSE;
+        sql = lexer.at + 1;
+    }
+}
+
+char *
+lake_api_session_dup_bare(const char *sql)
+{
+    g_auto(LakeLexer) lexer;
+    LakeToken token = {.kind = LAKE_TOKEN_SPACE};
+
+    lake_lexer_init(&lexer, sql);
+    while (token.kind != LAKE_TOKEN_END && lake_lexer_next(&lexer, &token, NULL))
+        ;
+    /* Stopped at a semicolon, or by what is wrong and the server will say. */
+    if (*lexer.at == ';' && is_void(lexer.at))
+        return g_strndup(sql, (gsize)(lexer.at - sql));
+    return g_strdup(sql);
 }
 
 char *
@@ -21,10 +59,12 @@ lake_api_session_guard(const char *sql)
     /* The condition depends on no row, so the server evaluates it before the first; from then
      * on its transaction is read-only, and functions that change something fail. A statement
      * that is no query, or has one that changes in its WITH, cannot stand there at all. */
+    g_autofree char *bare = lake_api_session_dup_bare(sql);
+
     return g_strdup_printf("SELECT q.* FROM (\n%s\n) AS q"
                            " WHERE (SELECT pg_catalog.set_config("
                            "'transaction_read_only', 'on', true)) = 'on'",
-        sql);
+        bare);
 }
 
 static LakeApiAnswer *
@@ -36,20 +76,26 @@ ask(LakeApiSession *session, const LakeApiCall *call, GCancellable *cancellable,
     return body ? lake_api_answer_new(body, error) : NULL;
 }
 
+static gint64
+limit_of(gint64 max_answer_bytes)
+{
+    return max_answer_bytes > 0 ? max_answer_bytes : OWN_ANSWER_BYTES_MAX;
+}
+
 static LakeApiAnswer *
-ask_reading(LakeApiSession *session, LakeTransportUse use, const LakeStatement *statement,
-    const char *sql, gint64 timeout_ms, GCancellable *cancellable, GError **error)
+ask_reading(LakeApiSession *session, const LakeApiReading *reading, const char *sql,
+    GCancellable *cancellable, GError **error)
 {
     g_autoptr(GString) body = g_string_new(NULL);
 
-    lake_api_encode_statement(body, statement, sql, timeout_ms);
+    lake_api_encode_statement(body, reading->statement, sql, reading->timeout_ms);
     LakeApiCall call = {
         .body = body->str,
         .body_bytes = body->len,
         .is_repeatable = TRUE,
-        .is_interactive = use == LAKE_TRANSPORT_INTERACTIVE,
-        .timeout_ms = timeout_ms,
-        .max_answer_bytes = session->max_answer_bytes,
+        .is_interactive = reading->use == LAKE_TRANSPORT_INTERACTIVE,
+        .timeout_ms = reading->timeout_ms,
+        .max_answer_bytes = limit_of(reading->max_answer_bytes),
     };
     return ask(session, &call, cancellable, error);
 }
@@ -57,13 +103,13 @@ ask_reading(LakeApiSession *session, LakeTransportUse use, const LakeStatement *
 /* Answers come with no row at all while the service gets itself new credentials: so the rows
  * are counted, which gives one in any case. -1: an error. */
 static gint64
-count_rows(LakeApiSession *session, LakeTransportUse use, const LakeStatement *statement,
-    const char *sql, gint64 timeout_ms, GCancellable *cancellable, GError **error)
+count_rows(LakeApiSession *session, const LakeApiReading *reading, GCancellable *cancellable,
+    GError **error)
 {
-    g_autofree char *counting =
-        g_strdup_printf("SELECT count(*) FROM (\n%s\n) AS counted", sql ? sql : statement->sql);
+    g_autofree char *counting = g_strdup_printf("SELECT count(*) FROM (\n%s\n) AS counted",
+        reading->sql ? reading->sql : reading->statement->sql);
     g_autoptr(LakeApiAnswer) answer =
-        ask_reading(session, use, statement, counting, timeout_ms, cancellable, error);
+        ask_reading(session, reading, counting, cancellable, error);
     g_autoptr(GError) failure = NULL;
 
     if (!answer)
@@ -76,41 +122,35 @@ count_rows(LakeApiSession *session, LakeTransportUse use, const LakeStatement *s
     return row ? lake_result_int64(row, 0, 0) : 1; /* no count either: not ready */
 }
 
-/* TRUE when an answer without rows is to be believed. */
+/* Whether an answer without rows is to be believed; FALSE with an error: not known. */
 static gboolean
-is_really_empty(LakeApiSession *session, LakeTransportUse use, const LakeStatement *statement,
-    const char *sql, gint64 timeout_ms, gboolean *ret_is_empty, GCancellable *cancellable,
-    GError **error)
+is_really_empty(LakeApiSession *session, const LakeApiReading *reading,
+    GCancellable *cancellable, GError **error)
 {
-    *ret_is_empty = FALSE;
-    if (statement->has_always_rows)
-        return TRUE;
-    gint64 n_rows = count_rows(session, use, statement, sql, timeout_ms, cancellable, error);
-    *ret_is_empty = n_rows == 0;
-    return n_rows >= 0;
+    return !reading->statement->has_always_rows &&
+           count_rows(session, reading, cancellable, error) == 0;
 }
 
 LakeApiAnswer *
-lake_api_session_read(LakeApiSession *session, LakeTransportUse use,
-    const LakeStatement *statement, const char *sql, gint64 timeout_ms,
+lake_api_session_read(LakeApiSession *session, const LakeApiReading *reading,
     GCancellable *cancellable, GError **error)
 {
-    if (!lake_api_lag_wait(&session->lag, statement->scope, cancellable, error))
+    if (!lake_api_lag_wait(&session->lag, reading->statement->scope, cancellable, error))
         return NULL;
     for (int try = 0; try < EMPTY_TRIES_MAX; try++) {
+        g_autoptr(GError) failure = NULL;
         g_autoptr(LakeApiAnswer) answer =
-            ask_reading(session, use, statement, sql, timeout_ms, cancellable, error);
-        gboolean is_empty;
+            ask_reading(session, reading, reading->sql, cancellable, error);
 
         if (!answer)
             return NULL;
-        if (lake_api_answer_has_rows(answer))
+        if (lake_api_answer_has_rows(answer) ||
+            is_really_empty(session, reading, cancellable, &failure))
             return g_steal_pointer(&answer);
-        if (!is_really_empty(
-                session, use, statement, sql, timeout_ms, &is_empty, cancellable, error))
+        if (failure) {
+            g_propagate_error(error, g_steal_pointer(&failure));
             return NULL;
-        if (is_empty)
-            return g_steal_pointer(&answer);
+        }
         g_usleep((gulong)(EMPTY_PAUSE_MS * 1000) << try);
     }
     lake_error_set(error, LAKE_ERROR_CLASS_GENERAL, LAKE_ERROR_OFFLINE,
@@ -143,7 +183,7 @@ lake_api_session_change(LakeApiSession *session, const LakeApiChange *change,
         .is_repeatable = change->is_repeatable,
         .is_interactive = change->is_interactive,
         .timeout_ms = change->timeout_ms,
-        .max_answer_bytes = session->max_answer_bytes,
+        .max_answer_bytes = limit_of(change->max_answer_bytes),
     };
     LakeApiAnswer *answer = ask(session, &call, cancellable, &failure);
 

@@ -48,9 +48,13 @@ transaction_run(LakeTransaction *transaction, LakeStatement *statement,
     GCancellable *cancellable, GError **error)
 {
     if (lake_api_session_is_reading(statement)) {
-        g_autoptr(LakeApiAnswer) answer = lake_api_session_read(own(transaction)->session,
-            LAKE_TRANSPORT_INTERACTIVE, statement, NULL,
-            own(transaction)->session->statement_timeout_ms, cancellable, error);
+        const LakeApiReading reading = {
+            .statement = statement,
+            .use = LAKE_TRANSPORT_INTERACTIVE,
+            .timeout_ms = own(transaction)->session->statement_timeout_ms,
+        };
+        g_autoptr(LakeApiAnswer) answer =
+            lake_api_session_read(own(transaction)->session, &reading, cancellable, error);
         return answer ? lake_api_answer_take(answer, statement, G_MAXUINT, error) : NULL;
     }
     g_ptr_array_add(own(transaction)->waiting, keep(statement));

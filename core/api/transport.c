@@ -12,6 +12,8 @@
 #define INTERACTIVE_TIMEOUT_MS 60000 /* as the specification's client has it */
 /* Enough for groups to be large while others are under way. */
 #define FILES_AT_ONCE 128
+/* What a result takes on its way may be more than in the form that its limit is for. */
+#define ANSWER_FACTOR 4
 
 typedef struct {
     LakeTransport base;
@@ -58,8 +60,14 @@ run_reading(LakeApiSession *session, LakeTransportUse use, LakeStatement *statem
     /* A count reads views, which may call anything. */
     gboolean is_guarded = session->is_read_only && use == LAKE_TRANSPORT_BULK;
     g_autofree char *guarded = is_guarded ? lake_api_session_guard(statement->sql) : NULL;
-    g_autoptr(LakeApiAnswer) answer = lake_api_session_read(
-        session, use, statement, guarded, timeout_of(session, use), cancellable, error);
+    const LakeApiReading reading = {
+        .statement = statement,
+        .sql = guarded,
+        .use = use,
+        .timeout_ms = timeout_of(session, use),
+    };
+    g_autoptr(LakeApiAnswer) answer =
+        lake_api_session_read(session, &reading, cancellable, error);
 
     return answer ? lake_api_answer_take(answer, statement, G_MAXUINT, error) : NULL;
 }
@@ -70,8 +78,10 @@ transport_run_rows(LakeTransport *transport, LakeTransportUse use, LakeStatement
     LakeTransportTakeFunc take, gpointer user_data, GCancellable *cancellable, GError **error)
 {
     LakeApiSession *session = &own(transport)->session;
-    g_autoptr(LakeApiAnswer) answer = lake_api_session_read(
-        session, use, statement, NULL, timeout_of(session, use), cancellable, error);
+    const LakeApiReading reading = {
+        .statement = statement, .use = use, .timeout_ms = timeout_of(session, use)};
+    g_autoptr(LakeApiAnswer) answer =
+        lake_api_session_read(session, &reading, cancellable, error);
 
     while (answer && lake_api_answer_has_rows(answer)) {
         LakeResult *row = lake_api_answer_take(answer, statement, 1, error);
@@ -174,41 +184,67 @@ has_sqlstate(const GError *failure, const char *sqlstate)
     return facts && g_strcmp0(facts->sqlstate, sqlstate) == 0;
 }
 
-/* "syntax error at or near "CREATE"": of EXPLAIN CREATE …, where only the first word can be
- * wrong. */
-static gboolean
-is_about_first_word(const GError *failure, const char *sql)
+static void
+set_read_only(GError **error)
 {
-    g_autoptr(GRegex) pattern = g_regex_new(
-        "^(?:\\s|--[^\\n]*(?:\\n|$)|/\\*.*?\\*/)*([A-Za-z]+)", G_REGEX_DOTALL, 0, NULL);
-    g_autoptr(GMatchInfo) match = NULL;
+    const LakeErrorFacts facts = {
+        .sqlstate = (char *)"25006", /* as PostgreSQL says it */
+        .message = (char *)"this statement cannot be executed where nothing may be changed",
+    };
 
-    if (!has_sqlstate(failure, "42601") || !g_regex_match(pattern, sql, 0, &match))
-        return FALSE;
-    g_autofree char *word = g_match_info_fetch(match, 1);
-    g_autofree char *quoted = g_strdup_printf("at or near \"%s\"", word);
-    return strstr(lake_error_facts(failure)->message, quoted) != NULL;
+    lake_error_set_facts(
+        error, LAKE_ERROR_READ_ONLY, &facts, "%s (SQLSTATE %s)", facts.message, facts.sqlstate);
 }
 
-/* A statement that cannot stand in parentheses is a change, a command such as SHOW, or no SQL:
- * EXPLAIN, which executes nothing, knows the first and does not take the second. Leaves in
- * *failure what is to be told: READ_ONLY for what has to be run as a change. */
+/* What begins otherwise is a command, such as CREATE or SHOW, and has to be run as a change. */
+static gboolean
+begins_as_query(const char *sql)
+{
+    g_autoptr(GRegex) pattern = g_regex_new("^(?:\\s|--[^\\n]*(?:\\n|$)|/\\*.*?\\*/|\\()*"
+                                            "(?:SELECT|WITH|VALUES|TABLE)\\b",
+        G_REGEX_DOTALL | G_REGEX_CASELESS, 0, NULL);
+
+    return g_regex_match(pattern, sql, 0, NULL);
+}
+
+/* A statement that cannot stand in parentheses is a change or a command, or no SQL: of what
+ * begins as a query EXPLAIN knows, which executes nothing. FALSE, with what is to be told:
+ * READ_ONLY of what has to be run as a change. */
 static gboolean
 explain_refusal(LakeApiSession *session, const LakeStatement *statement, gint64 timeout_ms,
-    GError **failure, GCancellable *cancellable, GError **error)
+    GCancellable *cancellable, GError **error)
 {
-    g_autofree char *explain = g_strconcat("EXPLAIN ", statement->sql, NULL);
-    g_autoptr(GError) refusal = NULL;
-    g_autoptr(LakeApiAnswer) answer = lake_api_session_read(
-        session, LAKE_TRANSPORT_BULK, statement, explain, timeout_ms, cancellable, &refusal);
+    g_autofree char *bare = lake_api_session_dup_bare(statement->sql);
+    g_autofree char *explain = g_strconcat("EXPLAIN ", bare, NULL);
+    const LakeApiReading reading = {
+        .statement = statement,
+        .sql = explain,
+        .use = LAKE_TRANSPORT_BULK,
+        .timeout_ms = timeout_ms,
+    };
+    g_autoptr(LakeApiAnswer) answer = NULL;
 
-    if (!answer && !is_about_first_word(refusal, statement->sql)) {
-        g_propagate_error(error, g_steal_pointer(&refusal));
-        return FALSE;
+    if (begins_as_query(statement->sql)) {
+        answer = lake_api_session_read(session, &reading, cancellable, error);
+        if (!answer)
+            return FALSE;
     }
-    (*failure)->code = LAKE_ERROR_READ_ONLY;
-    g_propagate_error(error, g_steal_pointer(failure));
+    set_read_only(error);
     return FALSE;
+}
+
+/* The client's limit is that of the user. */
+static void
+explain_size(const LakeApiSession *session, GError *failure)
+{
+    if (!g_error_matches(failure, LAKE_ERROR, LAKE_ERROR_TOO_BIG))
+        return;
+    g_free(failure->message);
+    failure->message = g_strdup_printf(
+        "the result is larger than max_result_bytes, %" G_GINT64_FORMAT " bytes",
+        session->max_result_bytes);
+    lake_error_hint(
+        failure, "Ask for fewer rows (LIMIT, WHERE) or columns, or raise max_result_bytes.");
 }
 
 static gboolean
@@ -218,13 +254,21 @@ stream_reading(LakeApiSession *session, LakeStatement *statement, gint64 timeout
 {
     g_autofree char *guarded = lake_api_session_guard(statement->sql);
     g_autoptr(GError) failure = NULL;
-    g_autoptr(LakeApiAnswer) answer = lake_api_session_read(
-        session, LAKE_TRANSPORT_BULK, statement, guarded, timeout_ms, cancellable, &failure);
+    const LakeApiReading reading = {
+        .statement = statement,
+        .sql = guarded,
+        .use = LAKE_TRANSPORT_BULK,
+        .timeout_ms = timeout_ms,
+        .max_answer_bytes = ANSWER_FACTOR * session->max_result_bytes,
+    };
+    g_autoptr(LakeApiAnswer) answer =
+        lake_api_session_read(session, &reading, cancellable, &failure);
 
     if (answer)
         return hand_over(answer, sink, user_data, ret_n_affected, cancellable, error);
     if (has_sqlstate(failure, "42601") || has_sqlstate(failure, "0A000"))
-        return explain_refusal(session, statement, timeout_ms, &failure, cancellable, error);
+        return explain_refusal(session, statement, timeout_ms, cancellable, error);
+    explain_size(session, failure);
     g_propagate_error(error, g_steal_pointer(&failure));
     return FALSE;
 }
@@ -235,13 +279,23 @@ stream_changing(LakeApiSession *session, LakeStatement *statement, gint64 timeou
     GCancellable *cancellable, GError **error)
 {
     g_autoptr(GString) body = g_string_new(NULL);
+    g_autoptr(GError) failure = NULL;
 
     lake_api_encode_statement(body, statement, NULL, timeout_ms);
-    LakeApiChange change = {.body = body, .scope = LAKE_SCOPE_ALL, .timeout_ms = timeout_ms};
+    LakeApiChange change = {
+        .body = body,
+        .scope = LAKE_SCOPE_ALL,
+        .timeout_ms = timeout_ms,
+        .max_answer_bytes = ANSWER_FACTOR * session->max_result_bytes,
+    };
     g_autoptr(LakeApiAnswer) answer =
-        lake_api_session_change(session, &change, cancellable, error);
+        lake_api_session_change(session, &change, cancellable, &failure);
 
-    return answer && hand_over(answer, sink, user_data, ret_n_affected, cancellable, error);
+    if (answer)
+        return hand_over(answer, sink, user_data, ret_n_affected, cancellable, error);
+    explain_size(session, failure);
+    g_propagate_error(error, g_steal_pointer(&failure));
+    return FALSE;
 }
 
 static gboolean
@@ -362,7 +416,7 @@ lake_api_transport_open(
             options->statement_timeout_ms > 0
                 ? MIN(options->statement_timeout_ms, INTERACTIVE_TIMEOUT_MS)
                 : INTERACTIVE_TIMEOUT_MS,
-        .max_answer_bytes = options->max_answer_bytes,
+        .max_result_bytes = options->max_result_bytes,
         .is_read_only = options->read_only,
     };
     lake_api_lag_init(&this->session.lag, options->read_lag_ms * 1000);

@@ -11,9 +11,10 @@
 #define REQUEST_BYTES (4 << 20) /* of JSON; about this much, the service takes 16 MiB */
 #define PART_BYTES (2 << 20)    /* of one value in a request */
 #define INLINE_BYTES (64 << 10) /* a value of more is no part of its row's JSON */
+#define ROWS_BYTES (256 << 10)  /* of JSON; so many rows are one of the staging table */
 #define WAITING_MAX N_SENDERS   /* requests that are made and not under way */
 #define CLEAR_TIMEOUT_MS 10000
-#define ROW_COLUMN (-1) /* column_number of a row itself; else of a part of a value */
+#define ROWS_COLUMN (-1) /* column_number of rows; else of a part of a value */
 
 /* Where the stream of COPY BINARY is: what comes next is gathered in `field` until it is whole,
  * but of a long value no more than a part. */
@@ -37,7 +38,9 @@ struct LakeApiUpload {
     gint64 n_left; /* bytes of the value that did not come yet */
     gint64 n_part; /* parts of the value that are sent; 0: it has none */
     GString *row;  /* JSON array of the row's values so far */
-    gint64 n_rows;
+    GString *rows; /* whole ones, joined by commas */
+    gint64 n_rows; /* whole ones, all of them */
+    gint64 first;  /* number of the first of rows */
 
     GString *batch;  /* elements of params_batch, each an array */
     gint64 n_staged; /* of rows and parts, in all batches */
@@ -152,18 +155,18 @@ flush(LakeApiUpload *upload, GError **error)
     return TRUE;
 }
 
-/* One more row of the staging table, of which row or bytes is given. */
+/* One more row of the staging table, of which rows or bytes is given. */
 static gboolean
-stage(LakeApiUpload *upload, gint64 column_number, gint64 part, const GString *row,
-    const GByteArray *bytes, GError **error)
+stage(LakeApiUpload *upload, gint64 row_number, gint64 column_number, gint64 part,
+    const GString *rows, const GByteArray *bytes, GError **error)
 {
     GString *batch = upload->batch;
 
     g_string_append_printf(batch,
         "%s[\"%s\",\"%" G_GINT64_FORMAT "\",\"%" G_GINT64_FORMAT "\",\"%" G_GINT64_FORMAT "\",",
-        batch->len > 0 ? "," : "", upload->id, upload->n_rows, column_number, part);
-    if (row) {
-        lake_json_append_string(batch, row->str, row->len);
+        batch->len > 0 ? "," : "", upload->id, row_number, column_number, part);
+    if (rows) {
+        lake_json_append_string(batch, rows->str, rows->len);
         g_string_append(batch, ",null]");
     } else {
         g_string_append(batch, "null,\"");
@@ -206,14 +209,29 @@ append_value(LakeApiUpload *upload)
 }
 
 static gboolean
+stage_rows(LakeApiUpload *upload, GError **error)
+{
+    if (upload->rows->len == 0)
+        return TRUE;
+    g_string_prepend_c(upload->rows, '[');
+    g_string_append_c(upload->rows, ']');
+    if (!stage(upload, upload->first, ROWS_COLUMN, 0, upload->rows, NULL, error))
+        return FALSE;
+    g_string_truncate(upload->rows, 0);
+    upload->first = upload->n_rows;
+    return TRUE;
+}
+
+static gboolean
 end_row(LakeApiUpload *upload, GError **error)
 {
     g_string_append_c(upload->row, ']');
-    if (!stage(upload, ROW_COLUMN, 0, upload->row, NULL, error))
-        return FALSE;
+    if (upload->rows->len > 0)
+        g_string_append_c(upload->rows, ',');
+    g_string_append_len(upload->rows, upload->row->str, (gssize)upload->row->len);
     upload->n_rows++;
     upload->position = AT_ROW;
-    return TRUE;
+    return upload->rows->len < ROWS_BYTES || stage_rows(upload, error);
 }
 
 static gboolean
@@ -251,8 +269,8 @@ take_value(LakeApiUpload *upload, GError **error)
     gboolean is_long = upload->n_part > 0 || upload->field->len > INLINE_BYTES;
 
     if (has_parts(type_of(upload)) && is_long) {
-        if (upload->field->len > 0 &&
-            !stage(upload, upload->column, upload->n_part++, NULL, upload->field, error))
+        if (upload->field->len > 0 && !stage(upload, upload->n_rows, upload->column,
+                                          upload->n_part++, NULL, upload->field, error))
             return FALSE;
         if (upload->n_left == 0)
             g_string_append_printf(upload->row, "%" G_GINT64_FORMAT, upload->n_part);
@@ -338,6 +356,7 @@ lake_api_upload_new(LakeApiSession *session, const char *table, const char *stag
     g_set_object(&upload->cancellable, cancellable);
     upload->field = g_byte_array_new();
     upload->row = g_string_new(NULL);
+    upload->rows = g_string_new(NULL);
     upload->batch = g_string_new(NULL);
     g_mutex_init(&upload->lock);
     g_cond_init(&upload->changed);
@@ -350,7 +369,7 @@ lake_api_upload_rows(LakeApiUpload *upload, const LakeRows *rows, GError **error
     return lake_rows_write_copy(rows, take_stream, upload, error);
 }
 
-/* Column k of the row s.row. */
+/* Column k of the row r.value, which is the r.place-th (from 1) of s.row. */
 static void
 append_column(GString *sql, const LakeApiUpload *upload, guint k)
 {
@@ -358,17 +377,19 @@ append_column(GString *sql, const LakeApiUpload *upload, guint k)
     gboolean is_bytes = lake_api_values_is_bytes(type);
     g_autofree char *parts = g_strdup_printf(
         "(SELECT string_agg(p.bytes, ''::bytea ORDER BY p.part) FROM %s AS p"
-        " WHERE p.upload = s.upload AND p.row_number = s.row_number AND p.column_number = %u)",
+        " WHERE p.upload = s.upload AND p.row_number = s.row_number + r.place - 1"
+        " AND p.column_number = %u)",
         upload->staging, k);
 
     if (!has_parts(type)) {
-        g_string_append_printf(sql, "(s.row ->> %u)::%s", k, lake_type_info(type)->sql_name);
+        g_string_append_printf(sql, "(r.value ->> %u)::%s", k, lake_type_info(type)->sql_name);
         return;
     }
-    g_string_append_printf(sql, "CASE json_typeof(s.row -> %u) WHEN 'number' THEN ", k);
+    g_string_append_printf(sql, "CASE json_typeof(r.value -> %u) WHEN 'number' THEN ", k);
     g_string_append_printf(sql, is_bytes ? "%s" : "convert_from(%s, 'UTF8')", parts);
     g_string_append_printf(sql,
-        is_bytes ? " ELSE decode(s.row ->> %u, 'base64') END" : " ELSE s.row ->> %u END", k);
+        is_bytes ? " ELSE decode(r.value ->> %u, 'base64') END" : " ELSE r.value ->> %u END",
+        k);
 }
 
 static LakeStatement *
@@ -388,10 +409,12 @@ move_statement(const LakeApiUpload *upload)
     }
     /* As many as were sent, or none: a server that lags would have fewer. */
     g_string_append_printf(sql,
-        " FROM %s AS s WHERE s.upload = $1 AND s.column_number = %d AND"
+        " FROM %s AS s CROSS JOIN LATERAL"
+        " json_array_elements(s.row) WITH ORDINALITY AS r(value, place)"
+        " WHERE s.upload = $1 AND s.column_number = %d AND"
         " (SELECT count(*) FROM %s AS a WHERE a.upload = $1) = $2::bigint"
-        " ORDER BY s.row_number",
-        upload->staging, ROW_COLUMN, upload->staging);
+        " ORDER BY s.row_number, r.place",
+        upload->staging, ROWS_COLUMN, upload->staging);
 
     LakeStatement *statement = lake_statement_new(sql->str);
     lake_statement_add_text(statement, upload->id);
@@ -431,14 +454,17 @@ stage_statement(const LakeApiUpload *upload)
 gboolean
 lake_api_upload_end(LakeApiUpload *upload, GPtrArray *into, GError **error)
 {
-    gboolean is_first = upload->senders == NULL;
+    gboolean is_small;
 
     g_assert(upload->position == AT_ROW);
-    if (!is_first && !flush(upload, error))
+    if (!stage_rows(upload, error))
+        return FALSE;
+    is_small = upload->senders == NULL;
+    if (!is_small && !flush(upload, error))
         return FALSE;
     if (!wait_for_senders(upload, 0, error))
         return FALSE;
-    if (is_first)
+    if (is_small)
         g_ptr_array_add(into, stage_statement(upload));
     g_ptr_array_add(into, move_statement(upload));
     g_ptr_array_add(into, remove_statement(upload));
@@ -477,6 +503,7 @@ lake_api_upload_free(LakeApiUpload *upload, gboolean is_committed)
     g_clear_object(&upload->cancellable);
     g_byte_array_unref(upload->field);
     g_string_free(upload->row, TRUE);
+    g_string_free(upload->rows, TRUE);
     g_string_free(upload->batch, TRUE);
     g_mutex_clear(&upload->lock);
     g_cond_clear(&upload->changed);
