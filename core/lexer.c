@@ -149,7 +149,7 @@ delimiter_length(const char *at)
 }
 
 static gboolean
-take_bracket(LakeLexer *lexer, char byte, LakeToken *token, GError **error)
+take_bracket(LakeLexer *lexer, char byte, LakeLexerToken *token, GError **error)
 {
     GString *open = lexer->open;
 
@@ -181,11 +181,11 @@ is_digit(char byte)
 
 /* What begins with a byte that has no meaning beyond itself, or is a bracket. */
 static const char *
-take_byte(LakeLexer *lexer, LakeToken *token, GError **error)
+take_byte(LakeLexer *lexer, LakeLexerToken *token, GError **error)
 {
     const char *at = lexer->at;
 
-    token->kind = *at == ',' && lexer->open->len == 0 ? LAKE_TOKEN_COMMA : LAKE_TOKEN_OTHER;
+    token->kind = *at == ',' && lexer->open->len == 0 ? LAKE_LEXER_COMMA : LAKE_LEXER_OTHER;
     if (*at == ';') {
         lake_error_bad_input(error, LAKE_ERROR_CLASS_GENERAL,
             "a semicolon stands outside of quotes; this is one expression");
@@ -198,16 +198,16 @@ take_byte(LakeLexer *lexer, LakeToken *token, GError **error)
 
 /* Returns where the token ends. */
 static const char *
-scan(LakeLexer *lexer, LakeToken *token, GError **error)
+scan(LakeLexer *lexer, LakeLexerToken *token, GError **error)
 {
     const char *at = lexer->at;
     gsize n_delimiter = *at == '$' ? delimiter_length(at) : 0;
 
     if (strchr(BLANKS, *at) || is_comment(at)) {
-        token->kind = LAKE_TOKEN_SPACE;
+        token->kind = LAKE_LEXER_SPACE;
         return skip_space(at, error);
     }
-    token->kind = LAKE_TOKEN_QUOTED;
+    token->kind = LAKE_LEXER_QUOTED;
     if (*at == '\'' || *at == '"')
         return skip_quoted(at, FALSE, error);
     if ((*at == 'E' || *at == 'e') && at[1] == '\'')
@@ -215,27 +215,27 @@ scan(LakeLexer *lexer, LakeToken *token, GError **error)
     if (n_delimiter > 0)
         return skip_dollar_quoted(at, n_delimiter, error);
     if (*at == '$' && g_ascii_isdigit(at[1])) {
-        token->kind = LAKE_TOKEN_PARAMETER;
+        token->kind = LAKE_LEXER_PARAMETER;
         return skip_while(at + 1, is_digit);
     }
     if (starts_name(*at)) {
-        token->kind = LAKE_TOKEN_WORD;
+        token->kind = LAKE_LEXER_WORD;
         return skip_while(at, continues_name);
     }
     return take_byte(lexer, token, error);
 }
 
 gboolean
-lake_lexer_next(LakeLexer *lexer, LakeToken *ret_token, GError **error)
+lake_lexer_next(LakeLexer *lexer, LakeLexerToken *ret_token, GError **error)
 {
-    LakeToken token = {.start = lexer->at, .depth = (guint)lexer->open->len};
+    LakeLexerToken token = {.start = lexer->at, .depth = (guint)lexer->open->len};
     const char *end;
 
     if (*lexer->at == '\0') {
         if (lexer->open->len > 0)
             return lake_error_bad_input(error, LAKE_ERROR_CLASS_GENERAL, "a %c is not closed",
                 lexer->open->str[lexer->open->len - 1]);
-        token.kind = LAKE_TOKEN_END;
+        token.kind = LAKE_LEXER_END;
         *ret_token = token;
         return TRUE;
     }
@@ -249,8 +249,8 @@ lake_lexer_next(LakeLexer *lexer, LakeToken *ret_token, GError **error)
 }
 
 gboolean
-lake_token_is_word(const LakeToken *token, const char *word)
+lake_lexer_token_is_word(const LakeLexerToken *token, const char *word)
 {
-    return token->kind == LAKE_TOKEN_WORD && token->n_bytes == strlen(word) &&
+    return token->kind == LAKE_LEXER_WORD && token->n_bytes == strlen(word) &&
            g_ascii_strncasecmp(token->start, word, token->n_bytes) == 0;
 }

@@ -10,21 +10,21 @@
 #include <glib.h>
 
 typedef enum {
-    LAKE_TOKEN_END,
-    LAKE_TOKEN_SPACE,     /* blanks and comments */
-    LAKE_TOKEN_WORD,      /* a key word or a plain name */
-    LAKE_TOKEN_QUOTED,    /* a string of any kind, or a quoted name */
-    LAKE_TOKEN_PARAMETER, /* $1 */
-    LAKE_TOKEN_COMMA,     /* outside of all parentheses and brackets */
-    LAKE_TOKEN_OTHER,     /* a digit, a byte of an operator, a parenthesis */
-} LakeTokenKind;
+    LAKE_LEXER_END,
+    LAKE_LEXER_SPACE,     /* blanks and comments */
+    LAKE_LEXER_WORD,      /* a key word or a plain name */
+    LAKE_LEXER_QUOTED,    /* a string of any kind, or a quoted name */
+    LAKE_LEXER_PARAMETER, /* $1 */
+    LAKE_LEXER_COMMA,     /* outside of all parentheses and brackets */
+    LAKE_LEXER_OTHER,     /* a digit, a byte of an operator, a parenthesis */
+} LakeLexerTokenKind;
 
 typedef struct {
-    LakeTokenKind kind;
+    LakeLexerTokenKind kind;
     const char *start; /* into the text */
     gsize n_bytes;
     guint depth; /* open parentheses and brackets; those of the token itself count */
-} LakeToken;
+} LakeLexerToken;
 
 typedef struct {
     const char *at;
@@ -39,7 +39,7 @@ G_DEFINE_AUTO_CLEANUP_CLEAR_FUNC(LakeLexer, lake_lexer_clear)
 /* The next token; END after the last, again and again.
  *   BAD_INPUT  a parenthesis, a quote or a comment that is not closed, or closes what is not
  *              open; a semicolon */
-gboolean lake_lexer_next(LakeLexer *lexer, LakeToken *ret_token, GError **error);
+gboolean lake_lexer_next(LakeLexer *lexer, LakeLexerToken *ret_token, GError **error);
 
 /* TRUE when the token is that word, in capitals or not. */
-gboolean lake_token_is_word(const LakeToken *token, const char *word);
+gboolean lake_lexer_token_is_word(const LakeLexerToken *token, const char *word);

@@ -103,8 +103,8 @@ append_literal(GString *into, const GString *text)
 
 /* The value itself, or (literally FALSE) the parameter that stands for it. */
 static void
-append_place(
-    GString *into, const LakeParameter *parameter, const LakeToken *token, gboolean literally)
+append_place(GString *into, const LakeParameter *parameter, const LakeLexerToken *token,
+    gboolean literally)
 {
     g_auto(Value) value;
 
@@ -127,14 +127,14 @@ static void
 append_sql(GString *into, const LakeStatement *statement, gboolean literally)
 {
     g_auto(LakeLexer) lexer;
-    LakeToken token;
+    LakeLexerToken token;
 
     lake_lexer_init(&lexer, statement->sql);
     do {
         /* Our own SQL, whose quotes are closed. */
         gboolean is_good = lake_lexer_next(&lexer, &token, NULL);
         g_assert(is_good);
-        guint64 number = token.kind == LAKE_TOKEN_PARAMETER
+        guint64 number = token.kind == LAKE_LEXER_PARAMETER
                              ? g_ascii_strtoull(token.start + 1, NULL, 10)
                              : 0;
         if (number > 0 && number <= statement->parameters->len)
@@ -142,7 +142,7 @@ append_sql(GString *into, const LakeStatement *statement, gboolean literally)
                 &token, literally);
         else
             g_string_append_len(into, token.start, (gssize)token.n_bytes);
-    } while (token.kind != LAKE_TOKEN_END);
+    } while (token.kind != LAKE_LEXER_END);
 }
 
 static gboolean

@@ -24,14 +24,14 @@ is_void(const char *sql)
 {
     for (;;) {
         g_auto(LakeLexer) lexer;
-        LakeToken token = {.kind = LAKE_TOKEN_SPACE};
+        LakeLexerToken token = {.kind = LAKE_LEXER_SPACE};
         gboolean is_good = TRUE;
 
         lake_lexer_init(&lexer, sql);
-        while (is_good && token.kind == LAKE_TOKEN_SPACE)
+        while (is_good && token.kind == LAKE_LEXER_SPACE)
             is_good = lake_lexer_next(&lexer, &token, NULL);
         if (is_good)
-            return token.kind == LAKE_TOKEN_END;
+            return token.kind == LAKE_LEXER_END;
         if (*lexer.at != ';')
             return FALSE;
         sql = lexer.at + 1;
@@ -42,10 +42,10 @@ char *
 lake_api_session_dup_bare(const char *sql)
 {
     g_auto(LakeLexer) lexer;
-    LakeToken token = {.kind = LAKE_TOKEN_SPACE};
+    LakeLexerToken token = {.kind = LAKE_LEXER_SPACE};
 
     lake_lexer_init(&lexer, sql);
-    while (token.kind != LAKE_TOKEN_END && lake_lexer_next(&lexer, &token, NULL))
+    while (token.kind != LAKE_LEXER_END && lake_lexer_next(&lexer, &token, NULL))
         ;
     /* Stopped at a semicolon, or by what is wrong and the server will say. */
     if (*lexer.at == ';' && is_void(lexer.at))

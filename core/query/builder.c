@@ -27,7 +27,7 @@ typedef struct {
 
 /* Tokens without blanks at either end. */
 typedef struct {
-    const LakeToken *tokens;
+    const LakeLexerToken *tokens;
     guint n_tokens;
 } Item;
 
@@ -45,28 +45,28 @@ build_clear(Build *build)
 
 G_DEFINE_AUTO_CLEANUP_CLEAR_FUNC(Build, build_clear)
 
-/* All tokens of text, the end not among them; of LakeToken. */
+/* All tokens of text, the end not among them; of LakeLexerToken. */
 static GArray *
 tokenize(const char *text, gboolean may_have_parameters, GError **error)
 {
-    g_autoptr(GArray) tokens = g_array_new(FALSE, FALSE, sizeof(LakeToken));
+    g_autoptr(GArray) tokens = g_array_new(FALSE, FALSE, sizeof(LakeLexerToken));
     g_auto(LakeLexer) lexer = {0};
-    LakeToken token;
+    LakeLexerToken token;
     gboolean is_blank = TRUE;
 
     lake_lexer_init(&lexer, text);
     for (;;) {
         if (!lake_lexer_next(&lexer, &token, error))
             return NULL;
-        if (token.kind == LAKE_TOKEN_END)
+        if (token.kind == LAKE_LEXER_END)
             break;
-        if (token.kind == LAKE_TOKEN_PARAMETER && !may_have_parameters) {
+        if (token.kind == LAKE_LEXER_PARAMETER && !may_have_parameters) {
             lake_error_bad_input(error, LAKE_ERROR_CLASS_GENERAL,
                 "%.*s: parameters stand in conditions (.where) only", (int)token.n_bytes,
                 token.start);
             return NULL;
         }
-        is_blank = is_blank && token.kind == LAKE_TOKEN_SPACE;
+        is_blank = is_blank && token.kind == LAKE_LEXER_SPACE;
         g_array_append_val(tokens, token);
     }
     if (is_blank) {
@@ -79,11 +79,11 @@ tokenize(const char *text, gboolean may_have_parameters, GError **error)
 static Item
 trim(Item item)
 {
-    while (item.n_tokens > 0 && item.tokens[0].kind == LAKE_TOKEN_SPACE) {
+    while (item.n_tokens > 0 && item.tokens[0].kind == LAKE_LEXER_SPACE) {
         item.tokens++;
         item.n_tokens--;
     }
-    while (item.n_tokens > 0 && item.tokens[item.n_tokens - 1].kind == LAKE_TOKEN_SPACE)
+    while (item.n_tokens > 0 && item.tokens[item.n_tokens - 1].kind == LAKE_LEXER_SPACE)
         item.n_tokens--;
     return item;
 }
@@ -91,14 +91,14 @@ trim(Item item)
 static void
 append_item(GString *sql, Item item)
 {
-    const LakeToken *last = &item.tokens[item.n_tokens - 1];
+    const LakeLexerToken *last = &item.tokens[item.n_tokens - 1];
 
     g_string_append_len(
         sql, item.tokens->start, (gssize)(last->start + last->n_bytes - item.tokens->start));
 }
 
 static void
-append_name(GString *sql, const LakeToken *token)
+append_name(GString *sql, const LakeLexerToken *token)
 {
     g_autofree char *name = g_strndup(token->start, token->n_bytes);
     g_autofree char *quoted = lake_statement_quote(name);
@@ -110,7 +110,7 @@ append_name(GString *sql, const LakeToken *token)
 static void
 append_expression(GString *sql, Item item)
 {
-    if (item.n_tokens == 1 && item.tokens->kind == LAKE_TOKEN_WORD) {
+    if (item.n_tokens == 1 && item.tokens->kind == LAKE_LEXER_WORD) {
         append_name(sql, item.tokens);
         return;
     }
@@ -120,17 +120,17 @@ append_expression(GString *sql, Item item)
 }
 
 /* Takes `AS name` off the end; NULL when there is none. */
-static const LakeToken *
+static const LakeLexerToken *
 take_alias(Item *item)
 {
-    const LakeToken *alias = &item->tokens[item->n_tokens - 1];
+    const LakeLexerToken *alias = &item->tokens[item->n_tokens - 1];
     Item rest = {item->tokens, item->n_tokens - 1};
-    gboolean is_name = alias->kind == LAKE_TOKEN_WORD ||
-                       (alias->kind == LAKE_TOKEN_QUOTED && *alias->start == '"');
+    gboolean is_name = alias->kind == LAKE_LEXER_WORD ||
+                       (alias->kind == LAKE_LEXER_QUOTED && *alias->start == '"');
 
     rest = trim(rest);
     if (!is_name || alias->depth > 0 || rest.n_tokens < 2 ||
-        !lake_token_is_word(&rest.tokens[rest.n_tokens - 1], "AS"))
+        !lake_lexer_token_is_word(&rest.tokens[rest.n_tokens - 1], "AS"))
         return NULL;
     rest.n_tokens--;
     rest = trim(rest);
@@ -143,7 +143,7 @@ take_alias(Item *item)
 static void
 append_column(GString *sql, Item item)
 {
-    const LakeToken *alias = take_alias(&item);
+    const LakeLexerToken *alias = take_alias(&item);
 
     if (item.n_tokens == 1 && *item.tokens->start == '*')
         g_string_append_c(sql, '*');
@@ -152,7 +152,7 @@ append_column(GString *sql, Item item)
     if (!alias)
         return;
     g_string_append(sql, " AS ");
-    if (alias->kind == LAKE_TOKEN_WORD)
+    if (alias->kind == LAKE_LEXER_WORD)
         append_name(sql, alias);
     else
         g_string_append_len(sql, alias->start, (gssize)alias->n_bytes);
@@ -162,10 +162,10 @@ append_column(GString *sql, Item item)
 static const char *
 take_word(Item *item, const char *one, const char *other)
 {
-    const LakeToken *last = &item->tokens[item->n_tokens - 1];
-    const char *found = lake_token_is_word(last, one)     ? one
-                        : lake_token_is_word(last, other) ? other
-                                                          : NULL;
+    const LakeLexerToken *last = &item->tokens[item->n_tokens - 1];
+    const char *found = lake_lexer_token_is_word(last, one)     ? one
+                        : lake_lexer_token_is_word(last, other) ? other
+                                                                : NULL;
     Item rest = trim((Item){item->tokens, item->n_tokens - 1});
 
     if (!found || rest.n_tokens == 0)
@@ -202,8 +202,8 @@ append_list(GString *sql, const char *value, void (*append)(GString *, Item), GE
     if (!tokens)
         return FALSE;
     for (guint i = 0; i <= tokens->len; i++) {
-        const LakeToken *all = (const LakeToken *)(gpointer)tokens->data;
-        if (i < tokens->len && all[i].kind != LAKE_TOKEN_COMMA)
+        const LakeLexerToken *all = (const LakeLexerToken *)(gpointer)tokens->data;
+        if (i < tokens->len && all[i].kind != LAKE_LEXER_COMMA)
             continue;
         Item item = trim((Item){all + start, i - start});
         if (item.n_tokens == 0)
@@ -241,7 +241,7 @@ add_order_by(Build *build, const char *value, GError **error)
 
 /* $1 of each condition is the first of its own .param: they are numbered through. */
 static gboolean
-append_parameter(Build *build, const LakeToken *token, GError **error)
+append_parameter(Build *build, const LakeLexerToken *token, GError **error)
 {
     g_autofree char *digits = g_strndup(token->start + 1, token->n_bytes - 1);
     guint64 number;
@@ -266,11 +266,11 @@ add_where(Build *build, const char *value, GError **error)
     build->n_wanted = 0;
     g_string_append(build->where, build->where->len > 0 ? " AND (" : "(");
     for (guint i = 0; i < tokens->len; i++) {
-        const LakeToken *token = &g_array_index(tokens, LakeToken, i);
-        if (token->kind == LAKE_TOKEN_COMMA)
+        const LakeLexerToken *token = &g_array_index(tokens, LakeLexerToken, i);
+        if (token->kind == LAKE_LEXER_COMMA)
             return lake_error_bad_input(
                 error, LAKE_ERROR_CLASS_GENERAL, "a comma; conditions are joined by AND or OR");
-        if (token->kind != LAKE_TOKEN_PARAMETER)
+        if (token->kind != LAKE_LEXER_PARAMETER)
             g_string_append_len(build->where, token->start, (gssize)token->n_bytes);
         else if (!append_parameter(build, token, error))
             return FALSE;
