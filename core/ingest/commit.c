@@ -627,9 +627,8 @@ ask_ledger(
     return transfer.transaction && claim_entry(&transfer, ret_present_id, error);
 }
 
-/* What cut one line has often cut the others of the pool
- * too, which shows only when they are used: so it is asked more than once. UNKNOWN when the
- * server stays away. */
+/* What cut one line has often cut the others of the pool too, which shows only when they are
+ * used: so it is asked more than once. UNKNOWN when the server stays away. */
 static Fate
 find_fate(LakeIngestCommit *commit, GCancellable *cancellable)
 {

@@ -121,24 +121,41 @@ def test_an_ingest_survives_a_lost_answer(mount, service, zone, table, loss):
 
 
 @pytest.mark.parametrize("loss", LOSSES)
-def test_a_lost_answer_to_mv_and_rm_is_told_where_it_cannot_be_repeated(mount, service, zone,
-                                                                       table, loss):
-    """The service, Repeating: EHOSTDOWN, and it happened entirely or not at all."""
+def test_mv_and_rm_survive_a_lost_answer(mount, service, zone, table, loss):
+    """The service, Repeating: done once, and seen at once."""
     files.write(os.path.join(zone, "a.txt"), "one row")
+    file_id = mount.ledger(table, "a.txt")["file_id"]
     LOSSES[loss](service)
-    moved, _ = errno_of(lambda: os.rename(os.path.join(zone, "a.txt"),
-                                          os.path.join(zone, "b.txt")))
-    assert moved in (0, errno.EHOSTDOWN) and service.n_faults_left() == 0
-    names = os.listdir(zone)
-    assert names == mount.ledger_paths(table)
-    assert names == ["b.txt"] or (moved and names == ["a.txt"])
+    os.rename(os.path.join(zone, "a.txt"), os.path.join(zone, "b.txt"))
+    assert service.n_faults_left() == 0
+    assert os.listdir(zone) == mount.ledger_paths(table) == ["b.txt"]
+    assert mount.ledger(table, "b.txt")["file_id"] == file_id
     assert (mount.n_rows(table), mount.n_orphans(table)) == (1, 0)
     LOSSES[loss](service)
-    removed, _ = errno_of(lambda: os.unlink(os.path.join(zone, names[0])))
-    assert removed in (0, errno.EHOSTDOWN) and service.n_faults_left() == 0
-    names = os.listdir(zone)
-    assert names == mount.ledger_paths(table) and (removed or names == [])
-    assert mount.n_rows(table) == len(names)
+    os.unlink(os.path.join(zone, "b.txt"))
+    assert service.n_faults_left() == 0
+    assert os.listdir(zone) == mount.ledger_paths(table) == []
+    assert mount.n_rows(table) == 0
+
+
+def test_what_a_lost_answer_to_mv_and_rm_did_shows_at_once(mount, service, zone, table):
+    """Freshness: also where the service stays away, so that nobody can say what happened."""
+    for name in ("a.txt", "b.txt"):
+        files.write(os.path.join(zone, name), "one row")
+    for act in (lambda: os.rename(os.path.join(zone, "a.txt"), os.path.join(zone, "c.txt")),
+                lambda: os.unlink(os.path.join(zone, "b.txt"))):
+        changes = []
+
+        def is_change(request):
+            changes.extend([request] * CHANGES(request))
+            return CHANGES(request)
+
+        service.cut(AFTER, when=is_change)
+        service.fail(502, n=None, is_html=True, when=lambda request: changes)
+        assert errno_of(act)[0] == errno.EHOSTDOWN
+        service.clear()
+        assert os.listdir(zone) == mount.ledger_paths(table)
+    assert mount.ledger_paths(table) == ["c.txt"]
 
 
 @pytest.mark.parametrize("where", [BEFORE, MIDDLE, AFTER])
@@ -207,7 +224,7 @@ def test_everything_says_that_the_service_is_away_and_works_again_without_remoun
     ran = run("cat", mount.at("query.sql"), timeout=BOUND_SECONDS)
     assert ran.code != 0 and ran.out == ""
     errors = files.read(mount.at(".deeplake", "errors.jsonl")).decode()
-    assert "EHOSTDOWN" in errors and f"Try: curl {service.url}/health" in errors
+    assert f'"errno":{errno.EHOSTDOWN}' in errors and f"Try: curl {service.url}/health" in errors
     assert json.loads(files.read(mount.at(".deeplake", "status.json")))["transport"] == "service"
     service.come_back()
     wait_for(lambda: errno_of(lambda: os.listdir(mount.path))[0] == 0, 10, "recovery")
