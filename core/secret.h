@@ -6,8 +6,8 @@
  * Each has pages of its own that are left out of core dumps (MADV_DONTDUMP), kept from swap
  * where the limit allows it (mlock), and overwritten before they go. The whole process is not
  * made undumpable (PR_SET_DUMPABLE): that would take away every core dump and debugger, and
- * give /proc/<pid> to root. What remains are the copies that libcurl and OpenSSL make while
- * they send. Any thread.
+ * give /proc/<pid> to root. Of the copies that libcurl makes core/api/memory.h takes care; what
+ * remains is HTTP/2's table of headers in libnghttp2, where a service speaks that. Any thread.
  */
 
 #include <glib.h>

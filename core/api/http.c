@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "core/api/http.h"
 
+#include "core/api/memory.h"
 #include <curl/curl.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
@@ -54,7 +55,9 @@ typedef struct {
 static gpointer
 set_up(gpointer unused)
 {
-    CURLcode trouble = curl_global_init(CURL_GLOBAL_DEFAULT);
+    CURLcode trouble =
+        curl_global_init_mem(CURL_GLOBAL_DEFAULT, lake_api_memory_malloc, lake_api_memory_free,
+            lake_api_memory_realloc, lake_api_memory_strdup, lake_api_memory_calloc);
 
     if (trouble)
         g_error("libcurl cannot be set up: %s", curl_easy_strerror(trouble));
@@ -230,8 +233,7 @@ take_body(char *bytes, size_t size, size_t n_bytes, void *data)
     exchange->n_answer_bytes += (gint64)n_bytes;
     if (request->max_answer_bytes > 0 && exchange->n_answer_bytes > request->max_answer_bytes) {
         lake_error_set(&exchange->failure, LAKE_ERROR_CLASS_GENERAL, LAKE_ERROR_TOO_BIG,
-            LAKE_HTTP_LARGE_ANSWER " %" G_GINT64_FORMAT " bytes",
-            request->max_answer_bytes);
+            LAKE_HTTP_LARGE_ANSWER " %" G_GINT64_FORMAT " bytes", request->max_answer_bytes);
         return 0;
     }
     return lake_spool_append(request->into, bytes, n_bytes, &exchange->failure) ? n_bytes : 0;
