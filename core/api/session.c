@@ -160,7 +160,8 @@ lake_api_session_read(LakeApiSession *session, const LakeApiReading *reading,
             g_propagate_error(error, g_steal_pointer(&failure));
             return NULL;
         }
-        g_usleep((gulong)(EMPTY_PAUSE_MS * 1000) << try);
+        if (try + 1 < EMPTY_TRIES_MAX)
+            g_usleep((gulong)(EMPTY_PAUSE_MS * 1000) << try);
     }
     lake_error_set(error, LAKE_ERROR_CLASS_GENERAL, LAKE_ERROR_OFFLINE,
         "the service answers without the rows that there are");
