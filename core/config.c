@@ -456,8 +456,8 @@ check_workspace(const LakeConfig *config, GError **error)
     const char *name = config->workspace;
 
     if (!name) {
-        lake_error_set(error, LAKE_ERROR_CLASS_GENERAL, LAKE_ERROR_BAD_INPUT,
-            "workspace_id required");
+        lake_error_set(
+            error, LAKE_ERROR_CLASS_GENERAL, LAKE_ERROR_BAD_INPUT, "workspace_id required");
         if (error)
             lake_error_hint(*error, "Name it: --workspace, DEEPLAKE_WORKSPACE, or the first "
                                     "argument of mount.");
