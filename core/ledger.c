@@ -492,8 +492,8 @@ delete_entry(LakeCatalog *catalog, const char *table, const char *path)
 }
 
 static gboolean
-remove_file(LakeCatalog *catalog, const char *table, const char *path, GCancellable *cancellable,
-    GError **error)
+remove_file(LakeCatalog *catalog, const char *table, const char *path,
+    GCancellable *cancellable, GError **error)
 {
     g_autoptr(LakeStatement) lock = lock_entry(catalog, table, path);
     g_autoptr(LakeStatement) rows = delete_rows(catalog, table, path);

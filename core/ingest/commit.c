@@ -555,14 +555,13 @@ run_transaction(LakeIngestCommit *commit, GCancellable *cancellable, GError **er
 /* Of a commit whose answer was lost. */
 typedef enum { UNKNOWN, HAPPENED, NEVER_HAPPENED } Fate;
 
-/* Rows that were consumed cannot be sent again. Should a commit that was lost still come through
- * after it was repeated, then its claim fails: the entry is another one by then. */
+/* Rows that were consumed cannot be sent again. Should a commit that was lost still come
+ * through after it was repeated, then its claim fails: the entry is another one by then. */
 static gboolean
 may_try_again(const LakeIngestCommit *commit, const GError *failure, Fate fate, int attempt)
 {
     return !commit->has_moved_on && !commit->is_outdated && attempt < ATTEMPTS_MAX &&
-           (fate == NEVER_HAPPENED ||
-               g_error_matches(failure, LAKE_ERROR, LAKE_ERROR_BUSY) ||
+           (fate == NEVER_HAPPENED || g_error_matches(failure, LAKE_ERROR, LAKE_ERROR_BUSY) ||
                g_error_matches(failure, LAKE_ERROR, LAKE_ERROR_STALE) ||
                strcmp(sqlstate_of(failure), "42P01") == 0 ||
                strcmp(sqlstate_of(failure), "42P07") == 0);

@@ -603,7 +603,8 @@ move_saved(const Move *move, FsCall *call, GPtrArray *held, GError **error)
 
     gboolean is_good = lake_ledger_rename(catalog_of(move->folder), move->zone, move->path,
         move->new_path, call->cancellable, error);
-    fs_cache_forget_zone(cache, move->zone); /* also where it is not known whether it happened */
+    fs_cache_forget_zone(
+        cache, move->zone); /* also where it is not known whether it happened */
     if (!is_good)
         return FALSE;
     drop_target(move);
