@@ -15,8 +15,8 @@ from support.mount import Backend, Mount, run
 from support.service import Service
 from support.service_database import LaggingPostgres
 
-LAG_SECONDS = 3
-READ_LAG = "4s"
+LAG_SECONDS = float(os.environ.get("SERVICE_LAG", "1"))
+READ_LAG = f"{LAG_SECONDS * 1000 + 800:.0f}ms"
 
 
 @pytest.fixture(scope="module")
