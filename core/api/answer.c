@@ -7,7 +7,8 @@
 #include <string.h>
 #include <sys/mman.h>
 
-#define JSON_OID 114 /* pg_type.dat */
+#define JSON_OID 114            /* pg_type.dat */
+#define RELEASE_BYTES (4 << 20) /* a multiple of every page size */
 
 /* A value, and its text in the arena of its result. */
 typedef struct {
@@ -32,6 +33,7 @@ struct LakeApiAnswer {
     const char *text; /* n_bytes of it */
     gsize n_bytes;
     gboolean is_mapped;
+    gsize n_released; /* from the start, not in memory any more */
     GPtrArray *names;
     LakeJsonScan rows; /* behind the bracket that opens them, or behind a row; at NULL: none */
     gint64 row_count;  /* -1: not said */
@@ -224,25 +226,87 @@ take_names(LakeApiAnswer *answer, const LakeJsonScanValue *columns, GError **err
     return TRUE;
 }
 
-static gboolean
-take_member(LakeApiAnswer *answer, const LakeJsonScanMember *member, GError **error)
+/* What was read up to here is given back: of a large answer no more than a part is in memory.
+ */
+static void
+release(LakeApiAnswer *answer, const char *at)
 {
-    const LakeJsonScanValue *value = &member->value;
-    g_autofree char *key = g_strndup(member->key.text, member->key.n_bytes);
+    gsize n_passed = (gsize)(at - answer->text) & ~(gsize)(RELEASE_BYTES - 1);
 
-    if (value->kind == LAKE_JSON_SCAN_NULL)
-        return TRUE;
-    if (strcmp(key, "columns") == 0)
-        return value->kind == LAKE_JSON_SCAN_ARRAY ? take_names(answer, value, error)
-                                                   : fail(error, "\"columns\" is no array");
-    if (strcmp(key, "rows") == 0) {
-        if (value->kind != LAKE_JSON_SCAN_ARRAY)
-            return fail(error, "\"rows\" is no array");
-        answer->rows =
-            (LakeJsonScan){.at = value->text + 1, .end = value->text + value->n_bytes};
+    if (!answer->is_mapped || n_passed <= answer->n_released)
+        return;
+    (void)madvise((char *)answer->text + answer->n_released, n_passed - answer->n_released,
+        MADV_DONTNEED);
+    answer->n_released = n_passed;
+}
+
+/* Looks at each row once, so that later none can be short or bad. At the opening bracket. */
+static gboolean
+scan_rows(LakeApiAnswer *answer, LakeJsonScan *scan, GError **error)
+{
+    scan->at++;
+    answer->rows = (LakeJsonScan){.at = scan->at, .end = scan->end};
+    lake_json_scan_skip_space(scan);
+    for (gboolean has_ended = scan->at < scan->end && *scan->at == ']'; !has_ended;) {
+        LakeJsonScanValue row;
+        LakeJsonScanStatus status = lake_json_scan_value(scan, &row);
+
+        if (status == LAKE_JSON_SCAN_GOOD) {
+            lake_json_scan_skip_space(scan);
+            status = scan->at < scan->end ? status : LAKE_JSON_SCAN_SHORT;
+        }
+        if (status != LAKE_JSON_SCAN_GOOD)
+            return fail_scan(answer, scan, status, error);
+        if (row.kind != LAKE_JSON_SCAN_ARRAY)
+            return fail(error, "a row is no array");
+        has_ended = *scan->at == ']';
+        if (!has_ended && *scan->at != ',')
+            return fail(error, "expected , or ] at byte %zu", (gsize)(scan->at - answer->text));
+        scan->at += !has_ended;
+        release(answer, scan->at);
     }
-    if (strcmp(key, "row_count") == 0 && value->kind == LAKE_JSON_SCAN_NUMBER)
-        answer->row_count = g_ascii_strtoll(value->text, NULL, 10);
+    scan->at++;
+    return TRUE;
+}
+
+/* At the value of this key. */
+static gboolean
+take_member(
+    LakeApiAnswer *answer, const LakeJsonScanValue *key, LakeJsonScan *scan, GError **error)
+{
+    g_autofree char *name = g_strndup(key->text, key->n_bytes);
+    LakeJsonScanValue value;
+
+    lake_json_scan_skip_space(scan);
+    if (strcmp(name, "rows") == 0 && scan->at < scan->end && *scan->at == '[')
+        return scan_rows(answer, scan, error);
+    LakeJsonScanStatus status = lake_json_scan_value(scan, &value);
+    if (status != LAKE_JSON_SCAN_GOOD)
+        return fail_scan(answer, scan, status, error);
+    if (value.kind == LAKE_JSON_SCAN_NULL)
+        return TRUE;
+    if (strcmp(name, "columns") == 0)
+        return value.kind == LAKE_JSON_SCAN_ARRAY ? take_names(answer, &value, error)
+                                                  : fail(error, "\"columns\" is no array");
+    if (strcmp(name, "rows") == 0)
+        return fail(error, "\"rows\" is no array");
+    if (strcmp(name, "row_count") == 0 && value.kind == LAKE_JSON_SCAN_NUMBER)
+        answer->row_count = g_ascii_strtoll(value.text, NULL, 10);
+    return TRUE;
+}
+
+/* Passes over this character, and the space around it. */
+static gboolean
+expect(LakeApiAnswer *answer, LakeJsonScan *scan, const char *characters, GError **error)
+{
+    lake_json_scan_skip_space(scan);
+    if (scan->at >= scan->end)
+        return fail_scan(answer, scan, LAKE_JSON_SCAN_SHORT, error);
+    if (!strchr(characters, *scan->at))
+        return fail(error, "expected one of %s at byte %zu", characters,
+            (gsize)(scan->at - answer->text));
+    scan->at++;
+    lake_json_scan_skip_space(scan);
     return TRUE;
 }
 
@@ -250,17 +314,28 @@ static gboolean
 parse(LakeApiAnswer *answer, GError **error)
 {
     LakeJsonScan scan = {.at = answer->text, .end = answer->text + answer->n_bytes};
-    g_autoptr(GArray) members = g_array_new(FALSE, FALSE, sizeof(LakeJsonScanMember));
 
     lake_json_scan_skip_space(&scan);
     if (scan.at == scan.end)
         return TRUE;
-    LakeJsonScanStatus status = lake_json_scan_object(&scan, members);
-    if (status != LAKE_JSON_SCAN_GOOD)
-        return fail_scan(answer, &scan, status, error);
-    for (guint i = 0; i < members->len; i++)
-        if (!take_member(answer, &g_array_index(members, LakeJsonScanMember, i), error))
+    if (!expect(answer, &scan, "{", error))
+        return FALSE;
+    for (gboolean has_ended = scan.at < scan.end && *scan.at == '}'; !has_ended;) {
+        LakeJsonScanValue key;
+        LakeJsonScanStatus status = lake_json_scan_value(&scan, &key);
+
+        if (status != LAKE_JSON_SCAN_GOOD)
+            return fail_scan(answer, &scan, status, error);
+        if (key.kind != LAKE_JSON_SCAN_STRING)
+            return fail(error, "it is no object with names");
+        if (!expect(answer, &scan, ":", error) || !take_member(answer, &key, &scan, error))
             return FALSE;
+        lake_json_scan_skip_space(&scan);
+        has_ended = scan.at < scan.end && *scan.at == '}';
+        if (!expect(answer, &scan, ",}", error))
+            return FALSE;
+    }
+    answer->n_released = 0;
     return TRUE;
 }
 
@@ -407,6 +482,7 @@ take_row(LakeApiAnswer *answer, ApiResult *result, GError **error)
 
     if (!lake_api_answer_has_rows(answer))
         return FALSE;
+    release(answer, rows->at);
     /* All was scanned once, so nothing here can be short or bad. */
     LakeJsonScanStatus status = lake_json_scan_value(rows, &row);
     g_assert(status == LAKE_JSON_SCAN_GOOD);
