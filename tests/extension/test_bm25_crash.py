@@ -138,6 +138,40 @@ def test_a_cancelled_merge_leaves_the_index_as_it_was(own_db):
     assert own_db.value("SELECT n_segments FROM deeplake_bm25_statistics('i')") == 1
 
 
+def test_an_interrupted_vacuum_leaves_a_long_pending_document_dead(db):
+    """VACUUM had come to some of its pages: what the others hold belongs to no other row."""
+    db.sql("CREATE TABLE d (id int, t text)")
+    create(db)
+    db.sql("INSERT INTO d VALUES (1, 'lake one')")
+    db.sql("""INSERT INTO d SELECT 2, string_agg(md5(n::text) || ' lake', ' ')
+        FROM generate_series(1, 10000) n""")
+    db.sql("DELETE FROM d WHERE id = 2")
+    slow = db.connect(vacuum_cost_delay="20ms", vacuum_cost_limit="1", statement_timeout="500ms")
+    error = db.error("VACUUM (INDEX_CLEANUP ON) d", connection=slow)
+    assert error.pgcode == "57014" and 'vacuuming index "i"' in error.diag.context
+    db.sql("INSERT INTO d VALUES (3, 'lake lake')")
+    assert db.value("SELECT deeplake_index_check('i')") == 2
+    db.sql("SELECT deeplake_index_merge('i')")
+    assert db.value("SELECT deeplake_index_check('i')") == 2
+    tokens = db.value("SELECT n_tokens FROM deeplake_bm25_statistics('i')")
+    assert tokens == 4
+    assert [score is not None for _, score in
+            db.sql("SELECT * FROM deeplake_bm25_entries('i', 'lake')")] == [True, True]
+
+
+def test_an_interrupted_vacuum_of_the_first_pending_document(db):
+    db.sql("CREATE TABLE d (id int, t text)")
+    create(db)
+    db.sql("""INSERT INTO d SELECT 2, string_agg(md5(n::text), ' ')
+        FROM generate_series(1, 10000) n""")
+    db.sql("DELETE FROM d")
+    slow = db.connect(vacuum_cost_delay="20ms", vacuum_cost_limit="1", statement_timeout="500ms")
+    error = db.error("VACUUM (INDEX_CLEANUP ON) d", connection=slow)
+    assert error.pgcode == "57014" and 'vacuuming index "i"' in error.diag.context
+    db.sql("SELECT deeplake_index_merge('i')")
+    assert db.value("SELECT deeplake_index_check('i')") == 0
+
+
 def test_many_write_and_read_at_once(own_db):
     prepare(own_db, 2000)
     stop = threading.Event()
