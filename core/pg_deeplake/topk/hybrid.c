@@ -414,14 +414,19 @@ column_of(Relation relation, const DeeplakeHybridSource *source, AttrNumber colu
 static void
 open_tables(Search *search, const DeeplakeHybridSource *source)
 {
-    List *oids = find_all_inheritors(source->table, AccessShareLock, NULL);
+    List *oids = source->with_children
+                     ? find_all_inheritors(source->table, AccessShareLock, NULL)
+                     : list_make1_oid(source->table);
     ListCell *cell;
 
     search->tables = palloc(sizeof(HybridTable) * (Size)list_length(oids));
     foreach (cell, oids) {
         Relation relation = table_open(lfirst_oid(cell), NoLock);
         char kind = relation->rd_rel->relkind;
-        if (kind != RELKIND_RELATION && kind != RELKIND_MATVIEW) {
+        /* Another session's temporary child has no rows here: the planner leaves it out, too.
+         */
+        if ((kind != RELKIND_RELATION && kind != RELKIND_MATVIEW) ||
+            RELATION_IS_OTHER_TEMP(relation)) {
             table_close(relation, NoLock);
             continue;
         }

@@ -24,7 +24,8 @@
 #include <storage/itemptr.h>
 
 typedef struct {
-    Oid table; /* as the query names it: it may have children */
+    Oid table;          /* as the query names it … */
+    bool with_children; /* … and not as FROM ONLY */
     AttrNumber vector_column, text_column;
     int64 n_wanted; /* of each side */
 } DeeplakeHybridSource;
