@@ -283,6 +283,27 @@ def test_a_long_query(db):
     agree(search(db, query), Model(documents).scores(query))
 
 
+def test_a_long_query_needs_memory_for_what_matches_only(db):
+    """A document as the query: every word of it is in some of the others, pending or not."""
+    create(db, {})
+    documents = {key: f"word{key} word{key * 7919 % 9000} common" for key in range(9000)}
+    query = " ".join(f"word{key}" for key in reversed(range(9000)))
+    for start in range(0, 9000, 3000):
+        fill(db, {key: documents[key] for key in range(start, start + 3000)})
+    assert statistics(db)["n_pending"] > 3000
+    wanted = Model(documents).scores(query)
+    for _ in range(2):
+        reader = db.connect()
+        found = search(db, query, 9000, reader)
+        agree(found, wanted)
+        pid = db.value("SELECT pg_backend_pid()", connection=reader)
+        with open(f"/proc/{pid}/status", encoding="ascii") as status:
+            peak_kb, = [int(line.split()[1]) for line in status if line.startswith("VmHWM")]
+        assert peak_kb < 120 * 1024
+        db.sql("SELECT deeplake_index_merge('i')")
+        assert statistics(db)["n_pending"] == 0
+
+
 # --- what SQL does ---
 
 DOCUMENTS = {key: f"alpha w{key % 17} v{key % 5} " + "beta " * (key % 4) for key in range(1500)}
