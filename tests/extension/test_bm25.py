@@ -2,6 +2,7 @@
 """Index type bm25: its words, its scores, and what SQL does to an index."""
 
 import random
+import time
 
 import pytest
 
@@ -131,9 +132,47 @@ def test_another_encoding(server, encoding, name):
     assert cursor.fetchone()[0] == (2 if encoding == "LATIN1" else 1)
     cursor.execute("SELECT deeplake_index_check('i')")
     assert cursor.fetchone()[0] == 3
+    cursor.execute("SELECT array_agg(w) FROM deeplake_bm25_tokens('unicode', 'große häuser') w")
+    assert cursor.fetchone()[0] == ["große", "häuser"]
     inner.close()
     connection.cursor().execute(f"DROP DATABASE bm25_{name} WITH (FORCE)")
     connection.close()
+
+
+def test_a_byte_that_is_no_character_ends_a_word(server):
+    """WIN1252 leaves five bytes without a character, which a table may hold all the same."""
+    connection = server.connect("postgres")
+    connection.cursor().execute("""CREATE DATABASE bm25_undefined ENCODING WIN1252 LC_COLLATE 'C'
+        LC_CTYPE 'C' TEMPLATE template0""")
+    inner = server.connect("bm25_undefined")
+    cursor = inner.cursor()
+    cursor.execute("CREATE EXTENSION pg_deeplake; CREATE TABLE d (t text)")
+    cursor.execute("INSERT INTO d VALUES ('Häuser' || chr(129) || 'am' || chr(129) || chr(141))")
+    cursor.execute("CREATE INDEX i ON d USING deeplake_index (t) WITH (index_type = 'bm25')")
+    cursor.execute("INSERT INTO d SELECT t || ' See' FROM d")
+    cursor.execute("SELECT deeplake_index_check('i')")
+    assert cursor.fetchone()[0] == 2
+    cursor.execute("SELECT n_tokens FROM deeplake_bm25_statistics('i')")
+    assert cursor.fetchone()[0] == 5
+    cursor.execute("SELECT count(*) FROM d WHERE t <#> 'häuser am' > 0")
+    assert cursor.fetchone()[0] == 2
+    inner.close()
+    connection.cursor().execute("DROP DATABASE bm25_undefined WITH (FORCE)")
+    connection.close()
+
+
+def test_one_very_long_word_can_be_cancelled(db):
+    db.sql("CREATE TABLE d (t text)")
+    db.sql("ALTER TABLE d ALTER t SET STORAGE EXTERNAL")
+    db.sql("INSERT INTO d VALUES (repeat('ä', 40000000))")
+    start = time.monotonic()
+    assert db.value("SELECT count(*) FROM d, deeplake_bm25_tokens('unicode', t)") == 1
+    whole = time.monotonic() - start
+    db.sql("SET statement_timeout = %s", (int(whole * 1000 / 3),))
+    start = time.monotonic()
+    error = db.error("SELECT count(*) FROM d, deeplake_bm25_tokens('unicode', t)")
+    assert error.pgcode == "57014"
+    assert time.monotonic() - start < whole * 0.8
 
 
 # --- scores ---
