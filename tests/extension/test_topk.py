@@ -400,6 +400,43 @@ def test_row_level_security_filters_within_the_scan(docs):
     docs.sql("RESET ROLE; DROP OWNED BY limited; DROP ROLE limited")
 
 
+LEAK = """CREATE FUNCTION leak(text) RETURNS bool COST 0.0000001 LANGUAGE plpgsql AS
+    $$ BEGIN RAISE NOTICE 'seen %', $1; RETURN true; END $$"""
+
+
+def seen_by(db):
+    """What leak() was called with, and forgets it."""
+    seen = {notice.partition("seen ")[2].rstrip("\n") for notice in db.connection.notices}
+    db.connection.notices.clear()
+    return seen
+
+
+@pytest.mark.parametrize("score", ["body <#> 'heap'", "(e, body) <#> deeplake_hybrid_record("
+                                   "'{1,2}'::float4[], 'heap wal')"])
+@pytest.mark.parametrize("limit", [20, 5000])
+def test_a_cheap_function_sees_no_row_that_is_not_for_its_user(docs, score, limit):
+    """By a policy, and behind a view with a security barrier."""
+    docs.sql("ALTER TABLE docs ADD e float4[]; UPDATE docs SET e = ARRAY[id, kind + 1]")
+    allowed = set(docs.column("SELECT body FROM docs WHERE kind = 2 AND body IS NOT NULL"))
+    docs.sql(LEAK)
+    docs.sql("CREATE ROLE curious; GRANT SELECT ON docs TO curious;"
+             " CREATE POLICY p ON docs TO curious USING (kind = 2);"
+             " CREATE VIEW v WITH (security_barrier) AS SELECT * FROM docs WHERE kind = 2;"
+             " GRANT SELECT ON v TO curious; SET enable_sort = off")
+    for table in ("v", "docs"):
+        docs.sql("ALTER TABLE docs ENABLE ROW LEVEL SECURITY; SET ROLE curious")
+        statement = (f"SELECT kind, id, {score} AS score FROM {table} WHERE leak(body)"
+                     f" ORDER BY score DESC NULLS LAST LIMIT {limit}")
+        assert len(topk_nodes(docs.explain_json(statement))) == (table == "docs")
+        docs.connection.notices = []
+        rows = docs.sql(statement)
+        assert len(rows) == min(limit, 429) and {row[0] for row in rows} == {2}
+        seen = seen_by(docs)
+        assert seen and seen <= allowed | {"<NULL>"}
+        docs.sql("RESET ROLE")
+    docs.sql("DROP OWNED BY curious; DROP ROLE curious")
+
+
 def test_for_update_takes_the_newest_version(docs):
     """Another transaction changes the best row while this one waits for it."""
     statement = ("SELECT id, body <#> 'wal' AS score FROM docs WHERE kind < 100"
