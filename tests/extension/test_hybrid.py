@@ -304,6 +304,28 @@ def test_partitions_have_one_set_of_candidates(db):
     agree(db.sql(statement), hybrid(rows, QUERY, WORDS_ASKED, (0.7, 0.3), by_text=by_text))
 
 
+def test_an_index_that_is_newer_than_the_snapshot(db):
+    """It has the newest texts of rows whose older ones the snapshot sees."""
+    db.sql("CREATE TABLE docs (id int, e float4[], body text) WITH (fillfactor = 40)")
+    db.sql("BEGIN")
+    fill(db)
+    db.sql("COMMIT")
+    old = db.connect(enable_sort="off")
+    db.sql("BEGIN ISOLATION LEVEL REPEATABLE READ", connection=old)
+    db.sql("SELECT count(*) FROM docs", connection=old)
+    db.sql("UPDATE docs SET body = 'lake' WHERE body ~ 'heap|snapshot|merge'")
+    add_index(db)
+    assert db.value("SELECT indcheckxmin FROM pg_index WHERE indrelid = 'docs'::regclass")
+    statement = (f"SELECT id, (e, body) <#> {RIGHT.replace('0.7, 0.3', '0.1, 0.9')} AS score"
+                 " FROM docs ORDER BY score DESC LIMIT 200")
+    assert len(topk_nodes(db.explain_json(statement, connection=old))) == 1
+    found = db.sql(statement, connection=old)
+    db.sql(SLOW, connection=old)
+    expected = db.sql(statement, connection=old)
+    assert [score for _, score in found] == [score for _, score in expected]
+    db.sql("ROLLBACK", connection=old)
+
+
 def test_only_a_parent_has_candidates_of_its_own(db):
     db.sql("CREATE TABLE docs (id int, e float4[], body text); CREATE TABLE child () INHERITS (docs)")
     db.sql("BEGIN")
