@@ -448,6 +448,23 @@ def test_merge_is_for_the_owner_of_a_bm25_index(db):
     db.sql("DROP ROLE somebody")
 
 
+@pytest.mark.parametrize("call", [
+    "index_check({})", "index_merge({})", "bm25_statistics({})", "bm25_entries({}, 'a', 1, 1)",
+    "bm25_score({}, 'a', 'b')"])
+def test_functions_refuse_what_is_no_index_of_ours(db, call):
+    db.sql("CREATE TABLE p (id int PRIMARY KEY, t text) PARTITION BY RANGE (id);"
+           " CREATE TABLE part PARTITION OF p DEFAULT; CREATE INDEX i ON p USING deeplake_index (t);"
+           " CREATE SEQUENCE s; CREATE VIEW v AS SELECT 1")
+    toast = """(SELECT {}::regclass FROM pg_class c JOIN pg_index x ON x.indrelid = reltoastrelid
+        WHERE c.oid = 'part'::regclass)"""
+    for which in ["'i'", "'p'", "'part'", "'part_pkey'", "'s'", "'v'", "'pg_class_oid_index'",
+                  toast.format("reltoastrelid"), toast.format("indexrelid")]:
+        assert db.error("SELECT deeplake_" + call.format(which)).pgcode == "42809", which
+    for which in ["0::regclass", "4000000000::regclass"]:
+        assert db.error("SELECT deeplake_" + call.format(which)).pgcode in ("42809", "XX000")
+    db.sql("SELECT deeplake_" + call.format("'part_t_idx'"))
+
+
 # --- segments ---
 
 def test_inserts_become_segments_which_stay_few(db):

@@ -78,7 +78,13 @@ def works():
     def vacuum(connection, n):
         cursor = connection.cursor()
         cursor.execute(f"UPDATE d SET t = t || ' x{n}' WHERE id % 13 = {n % 13}")
-        cursor.execute("VACUUM d")
+        # One that takes several pages while it is pending.
+        cursor.execute("DELETE FROM d WHERE id = 77777")
+        cursor.execute("""INSERT INTO d SELECT 77777, string_agg(md5(n::text), ' ')
+            FROM generate_series(1, 3000) n""")
+        if n % 2:
+            cursor.execute("DELETE FROM d WHERE id = 77777")
+        cursor.execute("VACUUM (INDEX_CLEANUP ON) d")
 
     def merge(connection, n):
         cursor = connection.cursor()
