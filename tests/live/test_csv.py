@@ -58,6 +58,7 @@ class Query:
         return ran.stdout
 
 
+@pytest.mark.not_by_service("it chooses how values look, and tells no types")
 @psql
 def test_it_is_what_psql_writes_byte_for_byte(query):
     """Queries, CSV: RFC 4180 as psql --csv writes it."""
@@ -125,6 +126,7 @@ def test_duplicate_names_stay_as_they_are(query):
     assert query.ask("SELECT 1 AS a, 2 AS a") == b"a,a\n1,2\n"
 
 
+@pytest.mark.not_by_service("it chooses how values look, and tells no types")
 def test_a_changing_statement_has_its_result_in_every_format(query, table):
     """Queries, CSV: a statement that changes data runs once, and its result is in each form."""
     text = query.ask(f'INSERT INTO "{table}" SELECT n, CASE n WHEN 1 THEN $$$$ WHEN 2 THEN '
