@@ -294,6 +294,10 @@ stream_changing(LakeApiSession *session, LakeStatement *statement, gint64 timeou
     if (answer)
         return hand_over(answer, sink, user_data, ret_n_affected, cancellable, error);
     explain_size(session, failure);
+    /* A request cannot be undone once it is answered. */
+    if (g_error_matches(failure, LAKE_ERROR, LAKE_ERROR_TOO_BIG))
+        lake_error_hint(failure, "The data was changed all the same. Return fewer rows or "
+                                 "columns, or raise max_result_bytes.");
     g_propagate_error(error, g_steal_pointer(&failure));
     return FALSE;
 }

@@ -201,6 +201,7 @@ def test_an_error_after_many_rows_leaves_none_of_them(query):
     assert json.loads(ran.out)["error"]["sqlstate"] == "22012"
 
 
+@pytest.mark.not_by_service("values look otherwise, and what is too large to tell is done all the same")
 def test_a_result_larger_than_the_limit_is_refused(another_mount):
     """Queries: max_result_bytes bounds it, to the byte, and a change is undone with it."""
     one = another_mount(options=["-o", "max_result_bytes=10004"])
@@ -223,6 +224,7 @@ def test_a_result_larger_than_the_limit_is_refused(another_mount):
     assert one.n_rows("changed") == 1
 
 
+@pytest.mark.not_by_service("it chooses how values look, and tells no types")
 @psql
 def test_the_command_prints_the_same(query):
     """Queries: the command line does the same."""
