@@ -336,7 +336,8 @@ prepare_staging(ApiTransport *this, GCancellable *cancellable, GError **error)
                                         ? lake_api_upload_clear_statement(this->staging)
                                         : lake_api_upload_create_statement(this->staging);
     make->is_repeatable = TRUE;
-    make->scope = LAKE_SCOPE_ROWS; /* nobody but us reads it */
+    /* Of what is cleared nobody hears; a new table is to be known before rows are sent. */
+    make->scope = lake_result_bool(found, 0, 0) ? LAKE_SCOPE_ROWS : LAKE_SCOPE_ALL;
     g_autoptr(LakeResult) made =
         run_changing(&this->session, LAKE_TRANSPORT_BULK, make, cancellable, error);
     this->has_staging = made != NULL;

@@ -23,7 +23,7 @@ from support.mount import PROGRAM, Backend, Mount, live_mounts
 from support.postgres import Postgres
 from support.service import Service
 
-KINDS = os.environ.get("DEEPLAKEFS_LIVE_KINDS", "embedded,external").split(",")
+KINDS = os.environ.get("DEEPLAKEFS_LIVE_KINDS", "embedded,external,service").split(",")
 # Tests of the model go on for as long as they are told to, and then make shorter what failed.
 TEST_LIMIT_SECONDS = int(os.environ.get("LIVE_TEST_LIMIT", "240")) + \
     int(float(os.environ.get("MODEL_SECONDS", "0")))
