@@ -32,6 +32,7 @@ typedef struct {
     GPtrArray *pieces; /* of GBytes: those that have come */
     gint64 n_come;     /* bytes of them */
     gboolean is_busy;  /* it is being fetched */
+    guint n_waiting;   /* for its bytes; they would never get them if others took the slot */
     gint64 used_us;    /* when last asked for */
 } Slot;
 
@@ -122,7 +123,13 @@ find_slot(LakeRowWindows *windows, gint64 index)
     return NULL;
 }
 
-/* That was not asked for longest; NULL when all are being fetched. */
+static gboolean
+is_needed(const Slot *slot)
+{
+    return slot->is_busy || slot->n_waiting > 0;
+}
+
+/* That was not asked for longest; NULL when all are needed. */
 static Slot *
 oldest_slot(LakeRowWindows *windows)
 {
@@ -132,7 +139,7 @@ oldest_slot(LakeRowWindows *windows)
         Slot *slot = &windows->slots[i];
         if (slot->index < 0)
             return slot;
-        if (!slot->is_busy && (!oldest || slot->used_us < oldest->used_us))
+        if (!is_needed(slot) && (!oldest || slot->used_us < oldest->used_us))
             oldest = slot;
     }
     return oldest;
@@ -146,7 +153,7 @@ empty_idle(void)
     for (GList *item = all.head; item; item = item->next) {
         LakeRowWindows *windows = item->data;
         for (guint i = 0; i < N_SLOTS; i++)
-            if (!windows->slots[i].is_busy && windows->slots[i].used_us < before_us)
+            if (!is_needed(&windows->slots[i]) && windows->slots[i].used_us < before_us)
                 empty_slot(&windows->slots[i]);
     }
 }
@@ -362,9 +369,11 @@ look_ahead(LakeRowWindows *windows, gint64 index, gint64 end)
 
 /* With the lock held, and let go while others fetch. */
 static gboolean
-wait_for_others(LakeRowWindows *windows, GCancellable *cancellable, GError **error)
+wait_for_others(LakeRowWindows *windows, Slot *slot, GCancellable *cancellable, GError **error)
 {
+    slot->n_waiting++;
     g_cond_wait_until(&windows->changed, &lock, g_get_monotonic_time() + LOOK_US);
+    slot->n_waiting--;
     if (!g_cancellable_is_cancelled(cancellable))
         return TRUE;
     lake_error_set(
@@ -430,7 +439,7 @@ add_from_window(LakeRowWindows *windows, gint64 offset, gint64 end, GPtrArray *p
         if (!may_block)
             return ABSENT;
         if (slot) {
-            if (!wait_for_others(windows, cancellable, error))
+            if (!wait_for_others(windows, slot, cancellable, error))
                 return ABSENT;
             has_waited = TRUE;
         } else if (has_waited && windows->failed_index == index) {
