@@ -455,10 +455,17 @@ check_workspace(const LakeConfig *config, GError **error)
 {
     const char *name = config->workspace;
 
-    if (!name || !g_utf8_validate(name, -1, NULL)) {
-        lake_error_set(error, LAKE_ERROR_CLASS_WORKSPACE,
-            name ? LAKE_ERROR_BAD_NAME : LAKE_ERROR_BAD_INPUT,
-            name ? "workspace: its name is not UTF-8" : "workspace: its name is empty");
+    if (!name) {
+        lake_error_set(error, LAKE_ERROR_CLASS_GENERAL, LAKE_ERROR_BAD_INPUT,
+            "workspace_id required");
+        if (error)
+            lake_error_hint(*error, "Name it: --workspace, DEEPLAKE_WORKSPACE, or the first "
+                                    "argument of mount.");
+        return FALSE;
+    }
+    if (!g_utf8_validate(name, -1, NULL)) {
+        lake_error_set(error, LAKE_ERROR_CLASS_WORKSPACE, LAKE_ERROR_BAD_NAME,
+            "workspace: its name is not UTF-8");
         return FALSE;
     }
     if (strlen(name) > WORKSPACE_MAX_BYTES) {

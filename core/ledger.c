@@ -491,9 +491,9 @@ delete_entry(LakeCatalog *catalog, const char *table, const char *path)
     return statement;
 }
 
-gboolean
-lake_ledger_remove_file(LakeCatalog *catalog, const char *table, const char *path,
-    GCancellable *cancellable, GError **error)
+static gboolean
+remove_file(LakeCatalog *catalog, const char *table, const char *path, GCancellable *cancellable,
+    GError **error)
 {
     g_autoptr(LakeStatement) lock = lock_entry(catalog, table, path);
     g_autoptr(LakeStatement) rows = delete_rows(catalog, table, path);
@@ -524,6 +524,34 @@ lake_ledger_remove_file(LakeCatalog *catalog, const char *table, const char *pat
     }
     lake_recent_remove(recent(catalog), table, path);
     return TRUE;
+}
+
+/* FALSE: error is another one than that of a lost answer, or the server stays away. */
+static gboolean
+is_lost(LakeCatalog *catalog, const GError *failure, GCancellable *cancellable)
+{
+    return g_error_matches(failure, LAKE_ERROR, LAKE_ERROR_OFFLINE) &&
+           lake_transport_settle(lake_catalog_transport(catalog), cancellable, NULL);
+}
+
+gboolean
+lake_ledger_remove_file(LakeCatalog *catalog, const char *table, const char *path,
+    GCancellable *cancellable, GError **error)
+{
+    g_autoptr(GError) failure = NULL;
+    g_autoptr(GError) later = NULL;
+
+    if (remove_file(catalog, table, path, cancellable, &failure))
+        return TRUE;
+    /* What is no longer there the second time, the first one has removed. */
+    if (is_lost(catalog, failure, cancellable) &&
+        (remove_file(catalog, table, path, cancellable, &later) ||
+            g_error_matches(later, LAKE_ERROR, LAKE_ERROR_NOT_FOUND))) {
+        lake_recent_remove(recent(catalog), table, path);
+        return TRUE;
+    }
+    g_propagate_error(error, g_steal_pointer(&failure));
+    return FALSE;
 }
 
 /* FALSE without an error: nothing was deleted. */
@@ -680,9 +708,9 @@ rename_in(LakeTransaction *transaction, LakeCatalog *catalog, const LakeTable *c
            lake_transaction_commit(transaction, cancellable, error);
 }
 
-gboolean
-lake_ledger_rename(LakeCatalog *catalog, const char *table, const char *path,
-    const char *new_path, GCancellable *cancellable, GError **error)
+static gboolean
+rename_once(LakeCatalog *catalog, const char *table, const char *path, const char *new_path,
+    GCancellable *cancellable, GError **error)
 {
     g_autoptr(GError) failure = NULL;
     g_autoptr(LakeTable) columns = lake_catalog_find(catalog, table, cancellable, &failure);
@@ -716,4 +744,35 @@ lake_ledger_rename(LakeCatalog *catalog, const char *table, const char *path,
         return FALSE;
     }
     return TRUE;
+}
+
+static gboolean
+was_renamed(LakeCatalog *catalog, const char *table, const char *path, const char *new_path,
+    GCancellable *cancellable)
+{
+    g_autoptr(GError) failure = NULL;
+    g_autoptr(LakeLedgerEntry) there =
+        lake_ledger_find(catalog, table, new_path, cancellable, NULL);
+    g_autoptr(LakeLedgerEntry) former =
+        there ? lake_ledger_find(catalog, table, path, cancellable, &failure) : NULL;
+
+    return there && g_error_matches(failure, LAKE_ERROR, LAKE_ERROR_NOT_FOUND);
+}
+
+gboolean
+lake_ledger_rename(LakeCatalog *catalog, const char *table, const char *path,
+    const char *new_path, GCancellable *cancellable, GError **error)
+{
+    g_autoptr(GError) failure = NULL;
+
+    if (rename_once(catalog, table, path, new_path, cancellable, &failure))
+        return TRUE;
+    /* Asked again afterwards: the first one may come through while the second is waiting. */
+    if (is_lost(catalog, failure, cancellable) &&
+        (was_renamed(catalog, table, path, new_path, cancellable) ||
+            rename_once(catalog, table, path, new_path, cancellable, NULL) ||
+            was_renamed(catalog, table, path, new_path, cancellable)))
+        return TRUE;
+    g_propagate_error(error, g_steal_pointer(&failure));
+    return FALSE;
 }

@@ -230,7 +230,7 @@ take_body(char *bytes, size_t size, size_t n_bytes, void *data)
     exchange->n_answer_bytes += (gint64)n_bytes;
     if (request->max_answer_bytes > 0 && exchange->n_answer_bytes > request->max_answer_bytes) {
         lake_error_set(&exchange->failure, LAKE_ERROR_CLASS_GENERAL, LAKE_ERROR_TOO_BIG,
-            "the service's answer is larger than %" G_GINT64_FORMAT " bytes",
+            LAKE_HTTP_LARGE_ANSWER " %" G_GINT64_FORMAT " bytes",
             request->max_answer_bytes);
         return 0;
     }

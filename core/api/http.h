@@ -19,6 +19,9 @@
 #include "core/error.h"
 #include "core/spool.h"
 
+/* How the message of TOO_BIG begins: 413 and PostgreSQL's own limits have others. */
+#define LAKE_HTTP_LARGE_ANSWER "the service's answer is larger than"
+
 typedef struct LakeHttp LakeHttp;
 
 typedef struct {

@@ -9,6 +9,7 @@
 /* An answer without rows that has some is asked for this often, at growing distances. */
 #define EMPTY_TRIES_MAX 5
 #define EMPTY_PAUSE_MS 250
+#define GRACE_MS 2000 /* for what a server far away says of its own time limit */
 /* Of what we ask for ourselves: more is a mistake of the service's. */
 #define OWN_ANSWER_BYTES_MAX ((gint64)1 << 30)
 
@@ -76,6 +77,14 @@ ask(LakeApiSession *session, const LakeApiCall *call, GCancellable *cancellable,
     return body ? lake_api_answer_new(body, error) : NULL;
 }
 
+/* It is the server that ends a statement which takes too long: then all is undone. Of one that
+ * we no longer wait for, nobody knows. */
+static gint64
+add_grace(gint64 timeout_ms)
+{
+    return timeout_ms > 0 ? timeout_ms + GRACE_MS : 0;
+}
+
 static gint64
 limit_of(gint64 max_answer_bytes)
 {
@@ -94,7 +103,7 @@ ask_reading(LakeApiSession *session, const LakeApiReading *reading, const char *
         .body_bytes = body->len,
         .is_repeatable = TRUE,
         .is_interactive = reading->use == LAKE_TRANSPORT_INTERACTIVE,
-        .timeout_ms = reading->timeout_ms,
+        .timeout_ms = add_grace(reading->timeout_ms),
         .max_answer_bytes = limit_of(reading->max_answer_bytes),
     };
     return ask(session, &call, cancellable, error);
@@ -182,7 +191,7 @@ lake_api_session_change(LakeApiSession *session, const LakeApiChange *change,
         .is_batch = change->is_batch,
         .is_repeatable = change->is_repeatable,
         .is_interactive = change->is_interactive,
-        .timeout_ms = change->timeout_ms,
+        .timeout_ms = add_grace(change->timeout_ms),
         .max_answer_bytes = limit_of(change->max_answer_bytes),
     };
     LakeApiAnswer *answer = ask(session, &call, cancellable, &failure);

@@ -237,7 +237,8 @@ explain_refusal(LakeApiSession *session, const LakeStatement *statement, gint64 
 static void
 explain_size(const LakeApiSession *session, GError *failure)
 {
-    if (!g_error_matches(failure, LAKE_ERROR, LAKE_ERROR_TOO_BIG))
+    if (!g_error_matches(failure, LAKE_ERROR, LAKE_ERROR_TOO_BIG) ||
+        !g_str_has_prefix(failure->message, LAKE_HTTP_LARGE_ANSWER))
         return;
     g_free(failure->message);
     failure->message = g_strdup_printf(

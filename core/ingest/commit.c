@@ -186,6 +186,7 @@ unchanged_statement(const LakeIngestCommit *commit)
     lake_statement_add_int64(statement, entry->size_bytes);
     statement->is_prepared = TRUE;
     statement->scope = LAKE_SCOPE_ROWS;
+    statement->is_repeatable = TRUE; /* the second time it changes nothing */
     return statement;
 }
 
@@ -551,12 +552,17 @@ run_transaction(LakeIngestCommit *commit, GCancellable *cancellable, GError **er
 
 /* --- choosing among them --- */
 
-/* Rows that were consumed cannot be sent again. */
+/* Of a commit whose answer was lost. */
+typedef enum { UNKNOWN, HAPPENED, NEVER_HAPPENED } Fate;
+
+/* Rows that were consumed cannot be sent again. Should a commit that was lost still come through
+ * after it was repeated, then its claim fails: the entry is another one by then. */
 static gboolean
-may_try_again(const LakeIngestCommit *commit, const GError *failure, int attempt)
+may_try_again(const LakeIngestCommit *commit, const GError *failure, Fate fate, int attempt)
 {
     return !commit->has_moved_on && !commit->is_outdated && attempt < ATTEMPTS_MAX &&
-           (g_error_matches(failure, LAKE_ERROR, LAKE_ERROR_BUSY) ||
+           (fate == NEVER_HAPPENED ||
+               g_error_matches(failure, LAKE_ERROR, LAKE_ERROR_BUSY) ||
                g_error_matches(failure, LAKE_ERROR, LAKE_ERROR_STALE) ||
                strcmp(sqlstate_of(failure), "42P01") == 0 ||
                strcmp(sqlstate_of(failure), "42P07") == 0);
@@ -621,23 +627,23 @@ ask_ledger(
     return transfer.transaction && claim_entry(&transfer, ret_present_id, error);
 }
 
-/* Whether the commit whose answer was lost happened. What cut one line has often cut the others
- * of the pool too, which shows only when they are used: so it is asked more than once. FALSE
- * when the server stays away. */
-static gboolean
-did_happen(LakeIngestCommit *commit, GCancellable *cancellable)
+/* What cut one line has often cut the others of the pool too, which shows only when they are
+ * used: so it is asked more than once. UNKNOWN when the server stays away. */
+static Fate
+find_fate(LakeIngestCommit *commit, GCancellable *cancellable)
 {
     for (int attempt = 1; attempt <= ATTEMPTS_MAX; attempt++) {
         g_autofree char *present_id = NULL;
         g_autoptr(GError) failure = NULL;
 
         if (ask_ledger(commit, &present_id, cancellable, &failure))
-            return g_strcmp0(present_id, commit->entry->file_id) == 0;
+            return g_strcmp0(present_id, commit->entry->file_id) == 0 ? HAPPENED
+                                                                      : NEVER_HAPPENED;
         if (!g_error_matches(failure, LAKE_ERROR, LAKE_ERROR_OFFLINE))
-            return FALSE;
+            return UNKNOWN;
         g_usleep((gulong)attempt * 100000);
     }
-    return FALSE;
+    return UNKNOWN;
 }
 
 gboolean
@@ -657,13 +663,15 @@ lake_ingest_commit(LakeIngestCommit *commit, gboolean *ret_unchanged, GCancellab
 
         if (commit_some_way(commit, ret_unchanged, cancellable, &failure))
             return TRUE;
-        if (g_error_matches(failure, LAKE_ERROR, LAKE_ERROR_OFFLINE) &&
-            did_happen(commit, cancellable))
+        Fate fate = g_error_matches(failure, LAKE_ERROR, LAKE_ERROR_OFFLINE)
+                        ? find_fate(commit, cancellable)
+                        : UNKNOWN;
+        if (fate == HAPPENED)
             return TRUE;
         if (failure && g_error_matches(failure, LAKE_ERROR, LAKE_ERROR_OFFLINE))
             lake_error_hint(
                 failure, "copy it again when the server answers; that never doubles");
-        if (!may_try_again(commit, failure, attempt)) {
+        if (!may_try_again(commit, failure, fate, attempt)) {
             if (failure)
                 g_propagate_error(error, g_steal_pointer(&failure));
             else

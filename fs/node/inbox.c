@@ -419,6 +419,7 @@ remove_held(FsNode *folder, FsCall *call, const char *name, const char *zone, co
         gboolean is_missing = g_error_matches(failure, LAKE_ERROR, LAKE_ERROR_NOT_FOUND);
 
         if (!is_missing || (!unsaved && !was_reason)) {
+            fs_cache_forget_zone(context->cache, zone); /* it may have happened all the same */
             g_propagate_error(error, g_steal_pointer(&failure));
             return FALSE;
         }
@@ -600,12 +601,13 @@ move_saved(const Move *move, FsCall *call, GPtrArray *held, GError **error)
     FsCache *cache = move->folder->context->cache;
     g_autoptr(GPtrArray) waiting = find_waiting(held);
 
-    if (!lake_ledger_rename(catalog_of(move->folder), move->zone, move->path, move->new_path,
-            call->cancellable, error))
+    gboolean is_good = lake_ledger_rename(catalog_of(move->folder), move->zone, move->path,
+        move->new_path, call->cancellable, error);
+    fs_cache_forget_zone(cache, move->zone); /* also where it is not known whether it happened */
+    if (!is_good)
         return FALSE;
     drop_target(move);
     fs_failures_forgive(move->folder->context->failures, move->zone, move->new_path);
-    fs_cache_forget_zone(cache, move->zone);
     fs_node_move(move->folder, move->name, move->new_folder, move->new_name);
     return commit_waiting(waiting, call, error);
 }

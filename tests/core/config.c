@@ -329,7 +329,7 @@ test_finish_checks_what_holds_between(void)
         {"connect_timeout", "0", LAKE_ERROR_BAD_INPUT,
             "connect_timeout (milliseconds) must be at least 1"},
         {"max_result_bytes", "0", LAKE_ERROR_BAD_INPUT, "max_result_bytes must be at least 1"},
-        {"workspace", "", LAKE_ERROR_BAD_INPUT, "workspace: its name is empty"},
+        {"workspace", "", LAKE_ERROR_BAD_INPUT, "workspace_id required"},
         {"workspace", "\xff", LAKE_ERROR_BAD_NAME, "workspace: its name is not UTF-8"},
         {"workspace", "0123456789012345678901234567890123456789012345678901234567890123",
             LAKE_ERROR_LONG_NAME, "workspace: its name has 64 bytes, at most 63 can be"},
