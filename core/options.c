@@ -10,6 +10,8 @@
 #include <sys/stat.h>
 
 /* With the kernel's part of it, what others write counts within a second. */
+/* How soon a wait hears of Ctrl-C. */
+#define WAIT_US (50 * G_TIME_SPAN_MILLISECOND)
 #define FRESH_US (500 * G_TIME_SPAN_MILLISECOND)
 
 /* Drop zones whose options are remembered; more than anybody copies into at once. */
@@ -23,9 +25,11 @@ typedef struct {
 struct LakeOptions {
     LakeCatalog *catalog; /* borrowed */
     LakeIngestSettings settings;
-    GMutex lock;       /* guards what follows */
-    GHashTable *known; /* drop zone → Known */
-    guint64 n_changes; /* of ours; an answer that is older than the last one is not kept */
+    GMutex lock;        /* guards what follows */
+    GHashTable *known;  /* drop zone → Known */
+    guint64 n_changes;  /* of ours; an answer that is older than the last one is not kept */
+    GHashTable *asking; /* of char*, zones that somebody asks about; guarded by lock */
+    GCond answered;
 };
 
 /* --- the text --- */
@@ -282,7 +286,9 @@ lake_options_new(LakeCatalog *catalog, const LakeIngestSettings *settings)
     options->settings = *settings;
     lake_schema_ref(settings->schema);
     options->known = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, known_free);
+    options->asking = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, NULL);
     g_mutex_init(&options->lock);
+    g_cond_init(&options->answered);
     return options;
 }
 
@@ -292,22 +298,43 @@ lake_options_free(LakeOptions *options)
     if (!options)
         return;
     g_hash_table_unref(options->known);
+    g_hash_table_unref(options->asking);
     lake_ingest_settings_clear(&options->settings);
     g_mutex_clear(&options->lock);
+    g_cond_clear(&options->answered);
     g_free(options);
 }
 
+/* FALSE: the caller is the one who asks, until end_asking; others wait for what he learns. Many
+ * files are ingested at once, and the answer is the same for all. */
 static gboolean
-find_known(LakeOptions *options, const char *zone, char **ret_text, guint64 *ret_n_changes)
+find_known(LakeOptions *options, const char *zone, char **ret_text, guint64 *ret_n_changes,
+    GCancellable *cancellable)
 {
     g_autoptr(GMutexLocker) locker = g_mutex_locker_new(&options->lock);
-    const Known *known = g_hash_table_lookup(options->known, zone);
 
-    *ret_n_changes = options->n_changes;
-    if (!known || g_get_monotonic_time() - known->asked_at_us > FRESH_US)
-        return FALSE;
-    *ret_text = g_strdup(known->text);
-    return TRUE;
+    for (;;) {
+        const Known *known = g_hash_table_lookup(options->known, zone);
+
+        *ret_n_changes = options->n_changes;
+        if (known && g_get_monotonic_time() - known->asked_at_us <= FRESH_US) {
+            *ret_text = g_strdup(known->text);
+            return TRUE;
+        }
+        if (g_cancellable_is_cancelled(cancellable) ||
+            g_hash_table_add(options->asking, g_strdup(zone)))
+            return FALSE;
+        g_cond_wait_until(&options->answered, &options->lock, g_get_monotonic_time() + WAIT_US);
+    }
+}
+
+static void
+end_asking(LakeOptions *options, const char *zone)
+{
+    g_autoptr(GMutexLocker) locker = g_mutex_locker_new(&options->lock);
+
+    g_hash_table_remove(options->asking, zone);
+    g_cond_broadcast(&options->answered);
 }
 
 static void
@@ -344,18 +371,20 @@ ask_text(LakeOptions *options, const char *zone, GCancellable *cancellable, GErr
 {
     g_autoptr(GError) failure = NULL;
     g_autoptr(LakeStatement) statement =
-        lake_statement_new_printf("SELECT options FROM %s WHERE table_name = $1 AND folder = ''"
-                                  " AND name = '" LAKE_OPTIONS_NAME "'",
+        lake_statement_new_printf("SELECT (SELECT options FROM %s WHERE table_name = $1"
+                                  " AND folder = '' AND name = '" LAKE_OPTIONS_NAME "')",
             lake_catalog_ledger(options->catalog));
     const LakeErrorFacts *facts;
 
     lake_statement_add_text(statement, zone);
     statement->is_prepared = TRUE;
     statement->is_repeatable = TRUE;
+    statement->scope = LAKE_SCOPE_STRUCTURE;
+    statement->has_always_rows = TRUE;
     g_autoptr(LakeResult) result = lake_transport_run(lake_catalog_transport(options->catalog),
         LAKE_TRANSPORT_INTERACTIVE, statement, cancellable, &failure);
     if (result)
-        return lake_result_n_rows(result) > 0 ? g_strdup(lake_result_text(result, 0, 0)) : NULL;
+        return g_strdup(lake_result_text(result, 0, 0));
     facts = lake_error_facts(failure);
     if (facts && (g_strcmp0(facts->sqlstate, "42P01") == 0 ||   /* no such table */
                      g_strcmp0(facts->sqlstate, "42703") == 0)) /* no such column */
@@ -373,14 +402,16 @@ find_text(LakeOptions *options, const char *zone, char **ret_text, GCancellable 
     g_autoptr(GError) failure = NULL;
     guint64 n_changes;
 
-    if (find_known(options, zone, ret_text, &n_changes))
+    if (find_known(options, zone, ret_text, &n_changes, cancellable))
         return TRUE;
     g_autofree char *text = ask_text(options, zone, cancellable, &failure);
+    if (!failure)
+        keep_known(options, zone, text, n_changes);
+    end_asking(options, zone);
     if (failure) {
         g_propagate_error(error, g_steal_pointer(&failure));
         return FALSE;
     }
-    keep_known(options, zone, text, n_changes);
     *ret_text = g_steal_pointer(&text);
     return TRUE;
 }

@@ -12,13 +12,14 @@ typedef struct {
     char *folder, *name;
     LakeLedgerEntry *entry; /* NULL: removed */
     gint64 until_us;
+    GList link; /* in the order of all; its data is this */
 } Known;
 
 struct LakeRecent {
     gint64 lag_us;
     GMutex lock;
     GHashTable *known; /* of Known, which is its own key; guarded by lock */
-    GQueue order;      /* of Known, the oldest first; guarded by lock */
+    GQueue order;      /* of Known, the oldest first, by their own links; guarded by lock */
 };
 
 static guint
@@ -67,7 +68,6 @@ lake_recent_free(LakeRecent *recent)
 {
     if (!recent)
         return;
-    g_queue_clear(&recent->order);
     g_hash_table_unref(recent->known);
     g_mutex_clear(&recent->lock);
     g_free(recent);
@@ -77,7 +77,7 @@ lake_recent_free(LakeRecent *recent)
 static void
 drop(LakeRecent *recent, Known *known)
 {
-    g_queue_remove(&recent->order, known);
+    g_queue_unlink(&recent->order, &known->link);
     g_hash_table_remove(recent->known, known);
 }
 
@@ -104,6 +104,7 @@ remember(LakeRecent *recent, const char *table, const char *path, LakeLedgerEntr
     known->path = g_strdup(path);
     known->entry = entry ? lake_ledger_entry_ref(entry) : NULL;
     known->until_us = g_get_monotonic_time() + recent->lag_us;
+    known->link.data = known;
     lake_ledger_split(path, &known->folder, &known->name);
 
     g_autoptr(GMutexLocker) locker = g_mutex_locker_new(&recent->lock);
@@ -112,7 +113,7 @@ remember(LakeRecent *recent, const char *table, const char *path, LakeLedgerEntr
     if (former)
         drop(recent, former);
     g_hash_table_add(recent->known, known);
-    g_queue_push_tail(&recent->order, known);
+    g_queue_push_tail_link(&recent->order, &known->link);
 }
 
 void

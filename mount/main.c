@@ -6,7 +6,7 @@
 #include <malloc.h>
 #include <stdio.h>
 
-#define KEPT_BYTES ((gsize)4 * 1024 * 1024)
+#define KEPT_BYTES ((gsize)2 * 1024 * 1024)
 
 int
 main(int argc, char **argv)

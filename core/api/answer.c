@@ -7,7 +7,8 @@
 #include <string.h>
 #include <sys/mman.h>
 
-#define JSON_OID 114 /* pg_type.dat */
+#define JSON_OID 114            /* pg_type.dat */
+#define RELEASE_BYTES (4 << 20) /* a multiple of every page size */
 
 /* A value, and its text in the arena of its result. */
 typedef struct {
@@ -32,6 +33,7 @@ struct LakeApiAnswer {
     const char *text; /* n_bytes of it */
     gsize n_bytes;
     gboolean is_mapped;
+    gsize n_released; /* from the start, not in memory any more */
     GPtrArray *names;
     LakeJsonScan rows; /* behind the bracket that opens them, or behind a row; at NULL: none */
     gint64 row_count;  /* -1: not said */
@@ -224,25 +226,128 @@ take_names(LakeApiAnswer *answer, const LakeJsonScanValue *columns, GError **err
     return TRUE;
 }
 
-static gboolean
-take_member(LakeApiAnswer *answer, const LakeJsonScanMember *member, GError **error)
+/* What was read up to here is given back: of a large answer no more than a part is in memory.
+ */
+static void
+release(LakeApiAnswer *answer, const char *at)
 {
-    const LakeJsonScanValue *value = &member->value;
-    g_autofree char *key = g_strndup(member->key.text, member->key.n_bytes);
+    gsize n_passed = (gsize)(at - answer->text) & ~(gsize)(RELEASE_BYTES - 1);
 
-    if (value->kind == LAKE_JSON_SCAN_NULL)
-        return TRUE;
-    if (strcmp(key, "columns") == 0)
-        return value->kind == LAKE_JSON_SCAN_ARRAY ? take_names(answer, value, error)
-                                                   : fail(error, "\"columns\" is no array");
-    if (strcmp(key, "rows") == 0) {
-        if (value->kind != LAKE_JSON_SCAN_ARRAY)
-            return fail(error, "\"rows\" is no array");
-        answer->rows =
-            (LakeJsonScan){.at = value->text + 1, .end = value->text + value->n_bytes};
+    if (!answer->is_mapped || n_passed <= answer->n_released)
+        return;
+    (void)madvise((char *)answer->text + answer->n_released, n_passed - answer->n_released,
+        MADV_DONTNEED);
+    answer->n_released = n_passed;
+}
+
+/* Looks at each row once, so that later none can be short or bad. At the opening bracket. */
+static gboolean
+scan_rows(LakeApiAnswer *answer, LakeJsonScan *scan, GError **error)
+{
+    scan->at++;
+    answer->rows = (LakeJsonScan){.at = scan->at, .end = scan->end};
+    lake_json_scan_skip_space(scan);
+    for (gboolean has_ended = scan->at < scan->end && *scan->at == ']'; !has_ended;) {
+        LakeJsonScanValue row;
+        LakeJsonScanStatus status = lake_json_scan_value(scan, &row);
+
+        if (status == LAKE_JSON_SCAN_GOOD) {
+            lake_json_scan_skip_space(scan);
+            status = scan->at < scan->end ? status : LAKE_JSON_SCAN_SHORT;
+        }
+        if (status != LAKE_JSON_SCAN_GOOD)
+            return fail_scan(answer, scan, status, error);
+        if (row.kind != LAKE_JSON_SCAN_ARRAY)
+            return fail(error, "a row is no array");
+        has_ended = *scan->at == ']';
+        if (!has_ended && *scan->at != ',')
+            return fail(error, "expected , or ] at byte %zu", (gsize)(scan->at - answer->text));
+        scan->at += !has_ended;
+        release(answer, scan->at);
     }
-    if (strcmp(key, "row_count") == 0 && value->kind == LAKE_JSON_SCAN_NUMBER)
-        answer->row_count = g_ascii_strtoll(value->text, NULL, 10);
+    scan->at++;
+    return TRUE;
+}
+
+static const char *const member_names[] = {"columns", "rows", "row_count"};
+enum { COLUMNS, ROWS, ROW_COUNT, N_MEMBERS };
+
+/* Which of the members a key names; N_MEMBERS: none of them. */
+static guint
+find_member(const LakeJsonScanValue *key)
+{
+    guint number = 0;
+
+    while (
+        number < N_MEMBERS && (strlen(member_names[number]) != key->n_bytes ||
+                                  memcmp(member_names[number], key->text, key->n_bytes) != 0))
+        number++;
+    return number;
+}
+
+/* At the value of member `number`. */
+static gboolean
+take_member(LakeApiAnswer *answer, guint number, LakeJsonScan *scan, GError **error)
+{
+    LakeJsonScanValue value;
+
+    if (number == ROWS && scan->at < scan->end && *scan->at == '[')
+        return scan_rows(answer, scan, error);
+    LakeJsonScanStatus status = lake_json_scan_value(scan, &value);
+    if (status != LAKE_JSON_SCAN_GOOD)
+        return fail_scan(answer, scan, status, error);
+    if (value.kind == LAKE_JSON_SCAN_NULL || number == N_MEMBERS)
+        return TRUE;
+    gboolean is_number = number == ROW_COUNT;
+    if (value.kind != (is_number ? LAKE_JSON_SCAN_NUMBER : LAKE_JSON_SCAN_ARRAY))
+        return fail(
+            error, "\"%s\" is no %s", member_names[number], is_number ? "number" : "array");
+    if (number == COLUMNS)
+        return take_names(answer, &value, error);
+    answer->row_count = g_ascii_strtoll(value.text, NULL, 10);
+    return TRUE;
+}
+
+/* Passes over this character, and the space around it. */
+static gboolean
+expect(LakeApiAnswer *answer, LakeJsonScan *scan, char character, GError **error)
+{
+    lake_json_scan_skip_space(scan);
+    if (scan->at >= scan->end)
+        return fail_scan(answer, scan, LAKE_JSON_SCAN_SHORT, error);
+    if (*scan->at != character)
+        return fail(error, "expected %c at byte %zu of %zu", character,
+            (gsize)(scan->at - answer->text), answer->n_bytes);
+    scan->at++;
+    lake_json_scan_skip_space(scan);
+    return TRUE;
+}
+
+static gboolean
+parse_members(LakeApiAnswer *answer, LakeJsonScan *scan, GError **error)
+{
+    gboolean are_there[N_MEMBERS + 1] = {FALSE};
+
+    for (gboolean has_ended = scan->at < scan->end && *scan->at == '}'; !has_ended;) {
+        LakeJsonScanValue key;
+        LakeJsonScanStatus status = lake_json_scan_value(scan, &key);
+
+        if (status != LAKE_JSON_SCAN_GOOD)
+            return fail_scan(answer, scan, status, error);
+        if (key.kind != LAKE_JSON_SCAN_STRING)
+            return fail(error, "expected a name in double quotes");
+        guint number = find_member(&key);
+        if (number < N_MEMBERS && are_there[number])
+            return fail(error, "\"%s\" is there twice", member_names[number]);
+        are_there[number] = TRUE;
+        if (!expect(answer, scan, ':', error) || !take_member(answer, number, scan, error))
+            return FALSE;
+        lake_json_scan_skip_space(scan);
+        has_ended = scan->at < scan->end && *scan->at == '}';
+        if (!has_ended && !expect(answer, scan, ',', error))
+            return FALSE;
+    }
+    scan->at++;
     return TRUE;
 }
 
@@ -250,18 +355,18 @@ static gboolean
 parse(LakeApiAnswer *answer, GError **error)
 {
     LakeJsonScan scan = {.at = answer->text, .end = answer->text + answer->n_bytes};
-    g_autoptr(GArray) members = g_array_new(FALSE, FALSE, sizeof(LakeJsonScanMember));
 
     lake_json_scan_skip_space(&scan);
     if (scan.at == scan.end)
         return TRUE;
-    LakeJsonScanStatus status = lake_json_scan_object(&scan, members);
-    if (status != LAKE_JSON_SCAN_GOOD)
-        return fail_scan(answer, &scan, status, error);
-    for (guint i = 0; i < members->len; i++)
-        if (!take_member(answer, &g_array_index(members, LakeJsonScanMember, i), error))
-            return FALSE;
-    return TRUE;
+    if (!expect(answer, &scan, '{', error) || !parse_members(answer, &scan, error))
+        return FALSE;
+    answer->n_released = 0;
+    lake_json_scan_skip_space(&scan);
+    if (scan.at == scan.end)
+        return TRUE;
+    scan.reason = "something follows it";
+    return fail_scan(answer, &scan, LAKE_JSON_SCAN_BAD, error);
 }
 
 LakeApiAnswer *
@@ -320,20 +425,52 @@ lake_api_answer_n_affected(const LakeApiAnswer *answer)
 
 /* --- rows --- */
 
+/* Strictly: GLib's decoder passes over what it does not know, so half a value would be taken
+ * for the whole. */
 static gboolean
-append_bytes(GString *arena, const LakeJsonScanValue *value, GError **error)
+is_base64(const char *text, gsize n_bytes)
+{
+    gsize n_padding = 0;
+
+    if (n_bytes % 4 != 0)
+        return FALSE;
+    while (n_padding < MIN(n_bytes, 2) && text[n_bytes - 1 - n_padding] == '=')
+        n_padding++;
+    for (gsize i = 0; i < n_bytes - n_padding; i++)
+        if (!g_ascii_isalnum(text[i]) && text[i] != '+' && text[i] != '/')
+            return FALSE;
+    return TRUE;
+}
+
+static gboolean
+append_base64(GString *arena, const char *text, gsize n_bytes)
 {
     gsize at = arena->len;
     gint state = 0;
     guint save = 0;
 
-    if (value->kind != LAKE_JSON_SCAN_STRING || value->has_escapes)
-        return fail(error, "a value that is bytes is not base64");
-    g_string_set_size(arena, at + value->n_bytes / 4 * 3 + 3);
-    gsize n_bytes = g_base64_decode_step(
-        value->text, value->n_bytes, (guchar *)arena->str + at, &state, &save);
-    g_string_truncate(arena, at + n_bytes);
+    if (!is_base64(text, n_bytes))
+        return FALSE;
+    g_string_set_size(arena, at + n_bytes / 4 * 3 + 3);
+    gsize n_decoded =
+        g_base64_decode_step(text, n_bytes, (guchar *)arena->str + at, &state, &save);
+    g_string_truncate(arena, at + n_decoded);
     return TRUE;
+}
+
+static gboolean
+append_bytes(GString *arena, const LakeJsonScanValue *value, GError **error)
+{
+    gboolean is_good = FALSE;
+
+    if (value->kind == LAKE_JSON_SCAN_STRING && value->has_escapes) {
+        g_autoptr(GString) decoded = g_string_new(NULL);
+        lake_json_scan_decode(value, decoded);
+        is_good = append_base64(arena, decoded->str, decoded->len);
+    } else if (value->kind == LAKE_JSON_SCAN_STRING) {
+        is_good = append_base64(arena, value->text, value->n_bytes);
+    }
+    return is_good || fail(error, "a value that is bytes is not base64");
 }
 
 static gboolean
@@ -407,6 +544,7 @@ take_row(LakeApiAnswer *answer, ApiResult *result, GError **error)
 
     if (!lake_api_answer_has_rows(answer))
         return FALSE;
+    release(answer, rows->at);
     /* All was scanned once, so nothing here can be short or bad. */
     LakeJsonScanStatus status = lake_json_scan_value(rows, &row);
     g_assert(status == LAKE_JSON_SCAN_GOOD);

@@ -528,7 +528,8 @@ lake_api_client_open(
     if (!read_only && g_error_matches(failure, LAKE_ERROR, LAKE_ERROR_NOT_FOUND))
         return make_workspace(client, cancellable, error);
     if (lake_error_facts(failure)->class == LAKE_ERROR_CLASS_WORKSPACE)
-        g_prefix_error(&failure, "the workspace %s: ", client->workspace);
+        g_prefix_error(&failure, "the workspace %s%s: ", client->workspace,
+            read_only ? ", which a read-only mount does not make" : "");
     g_propagate_error(error, g_steal_pointer(&failure));
     return FALSE;
 }

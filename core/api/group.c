@@ -109,17 +109,13 @@ send_group(LakeApiGroup *group)
 {
     g_autoptr(GPtrArray) items = take_items(group);
     g_autoptr(GError) failure = NULL;
-    gboolean is_alone = items->len == 1;
-    gboolean is_good = FALSE;
 
-    if (!is_alone) {
-        g_mutex_unlock(&group->lock);
-        is_good = send_items(group, items, &failure);
-        g_mutex_lock(&group->lock);
-    }
+    g_mutex_unlock(&group->lock);
+    gboolean is_good = send_items(group, items, &failure);
+    g_mutex_lock(&group->lock);
     /* What the server itself says undid all of it. Of anything else it is not known. */
     const LakeErrorFacts *facts = failure ? lake_error_facts(failure) : NULL;
-    gboolean is_undone = is_alone || (facts && facts->sqlstate);
+    gboolean is_undone = facts && facts->sqlstate;
     for (guint i = 0; i < items->len; i++) {
         Item *item = items->pdata[i];
         item->state = is_good ? DONE : is_undone ? ALONE : FAILED;

@@ -295,6 +295,10 @@ stream_changing(LakeApiSession *session, LakeStatement *statement, gint64 timeou
     if (answer)
         return hand_over(answer, sink, user_data, ret_n_affected, cancellable, error);
     explain_size(session, failure);
+    /* A request cannot be undone once it is answered. */
+    if (g_error_matches(failure, LAKE_ERROR, LAKE_ERROR_TOO_BIG))
+        lake_error_hint(failure, "The data was changed all the same. Return fewer rows or "
+                                 "columns, or raise max_result_bytes.");
     g_propagate_error(error, g_steal_pointer(&failure));
     return FALSE;
 }
@@ -333,7 +337,8 @@ prepare_staging(ApiTransport *this, GCancellable *cancellable, GError **error)
                                         ? lake_api_upload_clear_statement(this->staging)
                                         : lake_api_upload_create_statement(this->staging);
     make->is_repeatable = TRUE;
-    make->scope = LAKE_SCOPE_ROWS; /* nobody but us reads it */
+    /* Of what is cleared nobody hears; a new table is to be known before rows are sent. */
+    make->scope = lake_result_bool(found, 0, 0) ? LAKE_SCOPE_ROWS : LAKE_SCOPE_ALL;
     g_autoptr(LakeResult) made =
         run_changing(&this->session, LAKE_TRANSPORT_BULK, make, cancellable, error);
     this->has_staging = made != NULL;

@@ -8,13 +8,15 @@
 #include <string.h>
 
 #define N_SENDERS 3             /* of the five requests that the service stands at once */
-#define REQUEST_BYTES (4 << 20) /* of JSON; about this much, the service takes 16 MiB */
-#define PART_BYTES (2 << 20)    /* of one value in a request */
+#define REQUEST_BYTES (2 << 20) /* of JSON; about this much, the service takes 16 MiB */
+#define PART_BYTES (1 << 20)    /* of one value in a request */
 #define INLINE_BYTES (64 << 10) /* a value of more is no part of its row's JSON */
 #define ROWS_BYTES (256 << 10)  /* of JSON; so many rows are one of the staging table */
-#define WAITING_MAX N_SENDERS   /* requests that are made and not under way */
+#define WAITING_MAX 1           /* requests that are made and not under way */
 #define CLEAR_TIMEOUT_MS 10000
 #define ROWS_COLUMN (-1) /* column_number of rows; else of a part of a value */
+
+#define BATCH_BEGIN ",\"params_batch\":["
 
 /* Where the stream of COPY BINARY is: what comes next is gathered in `field` until it is whole,
  * but of a long value no more than a part. */
@@ -42,7 +44,8 @@ struct LakeApiUpload {
     gint64 n_rows; /* whole ones, all of them */
     gint64 first;  /* number of the first of rows */
 
-    GString *batch;  /* elements of params_batch, each an array */
+    GString *batch;  /* JSON of a request, up to the end of its params_batch */
+    guint n_batched; /* elements of it */
     gint64 n_staged; /* of rows and parts, in all batches */
 
     GThreadPool *senders;
@@ -74,23 +77,27 @@ lake_api_upload_clear_statement(const char *staging)
 
 /* --- sending --- */
 
-static gboolean
-send_batch(LakeApiUpload *upload, const GString *batch, GError **error)
+/* A batch is the JSON of its request from the start, so that it need not be copied. */
+static GString *
+begin_batch(const LakeApiUpload *upload)
 {
     g_autofree char *sql = g_strdup_printf(
         "INSERT INTO %s (upload, row_number, column_number, part, row, bytes)"
         " VALUES ($1, $2::bigint, $3::integer, $4::bigint, $5::json, decode($6, 'base64'))"
         " ON CONFLICT DO NOTHING",
         upload->staging);
-    g_autoptr(GString) body = g_string_sized_new(batch->len + 512);
+    GString *batch = g_string_new("{\"query\":");
 
-    g_string_append(body, "{\"query\":");
-    lake_json_append_string(body, sql, strlen(sql));
-    g_string_append(body, ",\"params_batch\":[");
-    g_string_append_len(body, batch->str, (gssize)batch->len);
-    g_string_append(body, "]}");
+    lake_json_append_string(batch, sql, strlen(sql));
+    g_string_append(batch, BATCH_BEGIN);
+    return batch;
+}
+
+static gboolean
+send_batch(LakeApiUpload *upload, const GString *batch, GError **error)
+{
     LakeApiChange change = {
-        .body = body,
+        .body = batch,
         .scope = LAKE_SCOPE_ROWS,
         .is_batch = TRUE,
         .is_repeatable = TRUE,
@@ -141,8 +148,9 @@ wait_for_senders(LakeApiUpload *upload, guint n_max, GError **error)
 static gboolean
 flush(LakeApiUpload *upload, GError **error)
 {
-    if (upload->batch->len == 0)
+    if (upload->n_batched == 0)
         return TRUE;
+    g_string_append(upload->batch, "]}");
     if (!wait_for_senders(upload, N_SENDERS + WAITING_MAX - 1, error))
         return FALSE;
     if (!upload->senders)
@@ -151,7 +159,8 @@ flush(LakeApiUpload *upload, GError **error)
     upload->n_waiting++;
     g_mutex_unlock(&upload->lock);
     g_thread_pool_push(upload->senders, g_steal_pointer(&upload->batch), NULL);
-    upload->batch = g_string_new(NULL);
+    upload->batch = begin_batch(upload);
+    upload->n_batched = 0;
     return TRUE;
 }
 
@@ -164,7 +173,7 @@ stage(LakeApiUpload *upload, gint64 row_number, gint64 column_number, gint64 par
 
     g_string_append_printf(batch,
         "%s[\"%s\",\"%" G_GINT64_FORMAT "\",\"%" G_GINT64_FORMAT "\",\"%" G_GINT64_FORMAT "\",",
-        batch->len > 0 ? "," : "", upload->id, row_number, column_number, part);
+        upload->n_batched++ > 0 ? "," : "", upload->id, row_number, column_number, part);
     if (rows) {
         lake_json_append_string(batch, rows->str, rows->len);
         g_string_append(batch, ",null]");
@@ -357,7 +366,7 @@ lake_api_upload_new(LakeApiSession *session, const char *table, const char *stag
     upload->field = g_byte_array_new();
     upload->row = g_string_new(NULL);
     upload->rows = g_string_new(NULL);
-    upload->batch = g_string_new(NULL);
+    upload->batch = begin_batch(upload);
     g_mutex_init(&upload->lock);
     g_cond_init(&upload->changed);
     return upload;
@@ -438,16 +447,14 @@ remove_statement(const LakeApiUpload *upload)
 static LakeStatement *
 stage_statement(const LakeApiUpload *upload)
 {
-    g_autoptr(GString) list = g_string_new("[");
-
-    g_string_append_len(list, upload->batch->str, (gssize)upload->batch->len);
-    g_string_append_c(list, ']');
+    const char *first = strstr(upload->batch->str, BATCH_BEGIN) + strlen(BATCH_BEGIN);
+    g_autofree char *list = g_strconcat("[", first, "]", NULL);
     LakeStatement *statement = lake_statement_new_printf(
         "INSERT INTO %s (upload, row_number, column_number, part, row, bytes)"
         " SELECT v ->> 0, (v ->> 1)::bigint, (v ->> 2)::integer, (v ->> 3)::bigint,"
         " (v ->> 4)::json, decode(v ->> 5, 'base64') FROM json_array_elements($1::json) AS v",
         upload->staging);
-    lake_statement_add_text(statement, list->str);
+    lake_statement_add_text(statement, list);
     return statement;
 }
 

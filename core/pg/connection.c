@@ -9,10 +9,35 @@
 #define CANCEL_GRACE_US (10 * G_TIME_SPAN_SECOND)
 
 void
+lake_pg_connection_unwatch(LakePgConnection *connection)
+{
+    if (!connection->watched)
+        return;
+    g_cancellable_release_fd(connection->watched);
+    g_clear_object(&connection->watched);
+}
+
+/* Until another one is watched: a large result is waited for thousands of times, and a
+ * descriptor made for each would cost more than the wait. FALSE when there are none to be had.
+ */
+static gboolean
+watch(LakePgConnection *connection, GCancellable *cancellable)
+{
+    if (connection->watched == cancellable)
+        return cancellable != NULL;
+    lake_pg_connection_unwatch(connection);
+    if (!cancellable || !g_cancellable_make_pollfd(cancellable, &connection->stop))
+        return FALSE;
+    connection->watched = g_object_ref(cancellable);
+    return TRUE;
+}
+
+void
 lake_pg_connection_close(LakePgConnection *connection)
 {
     if (!connection)
         return;
+    lake_pg_connection_unwatch(connection);
     PQfinish(connection->libpq);
     g_clear_pointer(&connection->prepared, g_hash_table_unref);
     g_free(connection);
@@ -70,18 +95,14 @@ wait_for_socket(LakePgConnection *connection, short events, gboolean can_stop,
     GCancellable *cancellable, GError **error)
 {
     for (;;) {
-        GPollFD stop = {.fd = -1};
-        gboolean watches = cancellable && !connection->is_cancelled &&
-                           g_cancellable_make_pollfd(cancellable, &stop);
+        gboolean watches = !connection->is_cancelled && watch(connection, cancellable);
         struct pollfd fds[] = {
             {.fd = PQsocket(connection->libpq), .events = events},
-            {.fd = watches ? stop.fd : -1, .events = POLLIN},
+            {.fd = watches ? connection->stop.fd : -1, .events = POLLIN},
         };
         int n_ready = poll(fds, G_N_ELEMENTS(fds), remaining_ms(connection));
         int saved_errno = errno;
 
-        if (watches)
-            g_cancellable_release_fd(cancellable);
         if (n_ready < 0 && saved_errno == EINTR)
             continue;
         if (n_ready <= 0) {

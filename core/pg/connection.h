@@ -16,6 +16,8 @@ typedef struct {
     gint64 deadline_us;    /* monotonic; of what is under way */
     gboolean is_cancelled; /* the server was asked to stop the present statement */
     gboolean is_spent;     /* its state is in doubt: close, do not give back */
+    GCancellable *watched; /* who can stop what is under way, with a reference; NULL: nobody */
+    GPollFD stop;          /* ready when it is cancelled */
 } LakePgConnection;
 
 /* Connects and sets the session up. Same errors as libpq: OFFLINE, NO_ACCESS (class
@@ -24,6 +26,9 @@ LakePgConnection *lake_pg_connection_open(
     const LakePgOptions *options, GCancellable *cancellable, GError **error);
 void lake_pg_connection_close(LakePgConnection *connection);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(LakePgConnection, lake_pg_connection_close)
+
+/* Lets go of the cancellable: before it is given back. */
+void lake_pg_connection_unwatch(LakePgConnection *connection);
 
 /* FALSE when the server has closed it meanwhile. Costs one poll(). */
 gboolean lake_pg_connection_is_alive(LakePgConnection *connection);

@@ -190,6 +190,7 @@ lake_pg_pool_borrow(
 void
 lake_pg_pool_give_back(LakePgPool *pool, LakeTransportUse use, LakePgConnection *connection)
 {
+    lake_pg_connection_unwatch(connection);
     /* A cancel request may still be on its way and would hit whoever borrows next. */
     if (connection->is_spent || connection->is_cancelled ||
         PQtransactionStatus(connection->libpq) != PQTRANS_IDLE)

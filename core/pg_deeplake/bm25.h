@@ -75,8 +75,9 @@ void deeplake_bm25_statistics(Relation index, DeeplakeBm25Statistics *ret_statis
 
 /* Splits text into tokens, as the index option `tokenizer` says. 'unicode': maximal runs of
  * letters, marks and digits, lower-cased. Any other name is a text search configuration: its
- * lexemes, stop words left out. The text is in the database's encoding; token is not
- * NUL-terminated, at most DEEPLAKE_BM25_TOKEN_MAX bytes (longer ones are cut at a character).
+ * lexemes, stop words left out. The text is in the database's encoding, and so are
+ * lexemes; tokens of 'unicode' are UTF-8 (but for SQL_ASCII). token is not NUL-terminated, at
+ * most DEEPLAKE_BM25_TOKEN_MAX bytes (longer ones are cut at a character).
  */
 #define DEEPLAKE_BM25_TOKEN_MAX 255
 

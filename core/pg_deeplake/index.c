@@ -18,6 +18,8 @@
 #include <nodes/tidbitmap.h>
 #include <storage/bufmgr.h>
 #include <utils/acl.h>
+#include <utils/guc.h>
+#include <utils/lsyscache.h>
 #include <utils/snapmgr.h>
 
 PG_FUNCTION_INFO_V1(deeplake_index_handler);
@@ -288,32 +290,60 @@ deeplake_index_handler(PG_FUNCTION_ARGS)
 
 /* --- SQL --- */
 
-/* Opens the table and then the index, as whoever locks both does. */
-static Relation
-open_checked(Oid oid, LOCKMODE heap_lock, Relation *ret_heap)
+static void
+check_owner(Oid oid)
 {
-    Oid heap_oid = IndexGetRelation(oid, true);
-    Relation heap = OidIsValid(heap_oid) ? table_open(heap_oid, heap_lock) : NULL;
-    if (!heap)
-        ereport(ERROR, (errcode(ERRCODE_WRONG_OBJECT_TYPE), errmsg("this is not an index"),
-                           errhint("Pass the name of an index, as regclass.")));
-
-    Relation index = index_open(oid, AccessShareLock);
-    if (!deeplake_index_is_ours(index) || index->rd_rel->relkind != RELKIND_INDEX)
-        ereport(ERROR,
-            (errcode(ERRCODE_WRONG_OBJECT_TYPE),
-                errmsg("\"%s\" is not an index with storage of access method deeplake_index",
-                    RelationGetRelationName(index)),
-                errhint("Of a partitioned index, check those of the partitions.")));
 #if PG_VERSION_NUM >= 160000
     bool owner = object_ownercheck(RelationRelationId, oid, GetUserId());
 #else
     bool owner = pg_class_ownercheck(oid, GetUserId());
 #endif
     if (!owner)
-        aclcheck_error(ACLCHECK_NOT_OWNER, OBJECT_INDEX, RelationGetRelationName(index));
+        aclcheck_error(ACLCHECK_NOT_OWNER, OBJECT_INDEX, get_rel_name(oid));
+}
+
+/* Opens the table and then the index, as whoever locks both does. Whose they are is asked
+ * before: nobody waits for a lock, or holds up others by it, on what is not theirs. */
+static Relation
+open_checked(Oid oid, LOCKMODE heap_lock, Relation *ret_heap)
+{
+    Oid heap_oid = IndexGetRelation(oid, true);
+    if (!OidIsValid(heap_oid))
+        ereport(ERROR, (errcode(ERRCODE_WRONG_OBJECT_TYPE), errmsg("this is not an index"),
+                           errhint("Pass the name of an index, as regclass.")));
+    check_owner(oid);
+
+    Relation heap = table_open(heap_oid, heap_lock);
+    Relation index = index_open(oid, AccessShareLock);
+    if (index->rd_index->indrelid != heap_oid)
+        ereport(ERROR,
+            (errcode(ERRCODE_UNDEFINED_TABLE), errmsg("the index was dropped meanwhile")));
+    check_owner(oid);
+    if (!deeplake_index_is_ours(index) || index->rd_rel->relkind != RELKIND_INDEX)
+        ereport(ERROR,
+            (errcode(ERRCODE_WRONG_OBJECT_TYPE),
+                errmsg("\"%s\" is not an index with storage of access method deeplake_index",
+                    RelationGetRelationName(index)),
+                errhint("Of a partitioned index, check those of the partitions.")));
     *ret_heap = heap;
     return index;
+}
+
+/* An index may be on an expression, which is its owner's code: it runs as its owner, whoever
+ * asks for the check, and leaves no settings behind. */
+static int64
+check_as_owner(Relation heap, Relation index)
+{
+    Oid user;
+    int security;
+
+    GetUserIdAndSecContext(&user, &security);
+    SetUserIdAndSecContext(heap->rd_rel->relowner, security | SECURITY_RESTRICTED_OPERATION);
+    int level = NewGUCNestLevel();
+    int64 n_entries = deeplake_index_kind(index)->check(heap, index);
+    AtEOXact_GUC(false, level);
+    SetUserIdAndSecContext(user, security);
+    return n_entries;
 }
 
 /* deeplake_index_check(regclass) */
@@ -330,7 +360,7 @@ deeplake_index_check(PG_FUNCTION_ARGS)
         ereport(ERROR, (errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
                            errmsg("index \"%s\" is not valid", RelationGetRelationName(index)),
                            errhint("REINDEX INDEX builds it anew.")));
-    int64 n_entries = deeplake_index_kind(index)->check(heap, index);
+    int64 n_entries = check_as_owner(heap, index);
 
     index_close(index, AccessShareLock);
     table_close(heap, lock);

@@ -19,13 +19,14 @@ CREATE DOMAIN deeplake_point AS float4[];
 CREATE DOMAIN class_label AS int4;
 CREATE DOMAIN file_id AS uuid;
 
--- An empty array has no dimensions, and is no vector.
+-- An empty array has no dimensions, and is no vector. pg_catalog: somebody may have a function
+-- of that name for just this type in the schema that this is created in.
 CREATE DOMAIN embedding AS float4[]
     CONSTRAINT embedding_has_one_dimension
-    CHECK (VALUE IS NULL OR coalesce(array_ndims(VALUE), 0) = 1);
+    CHECK (VALUE IS NULL OR coalesce(pg_catalog.array_ndims(VALUE), 0) = 1);
 CREATE DOMAIN embedding_2d AS float4[][]
     CONSTRAINT embedding_2d_has_two_dimensions
-    CHECK (VALUE IS NULL OR coalesce(array_ndims(VALUE), 0) = 2);
+    CHECK (VALUE IS NULL OR coalesce(pg_catalog.array_ndims(VALUE), 0) = 2);
 
 -- Vectors. COST: that of 768 elements beside a cheap operator's, so that the planner takes
 -- workers for large tables; most of it goes into fetching the vector from where it is toasted.

@@ -11,12 +11,15 @@
 #define MIB ((gint64)1024 * 1024)
 #define WINDOW_BYTES (2 * MIB)
 #define MADE_WINDOW_BYTES (16 * MIB)
+/* Windows that are fetched ahead by one statement, which costs the server a fifth less than
+ * four do, as far as there is room. */
+#define RUN_WINDOWS 4
 /* The one that is read, the next, and the one before: the kernel's reads overtake each other.
  */
 #define N_SLOTS 3
 /* Of all values: a daemon that needs about 20 MiB for the rest stays below 64. */
-#define HELD_MAX_BYTES (32 * MIB)
-#define HELD_MAX_AHEAD_BYTES (24 * MIB)
+#define HELD_MAX_BYTES (24 * MIB)
+#define HELD_MAX_AHEAD_BYTES (16 * MIB)
 #define IDLE_US G_TIME_SPAN_SECOND
 /* The latest reads, of which one may go on: as many as a player has tracks. */
 #define N_RECENT 4
@@ -25,13 +28,16 @@
 /* Until what is under way at the end is cancelled, which costs a connection. */
 #define GRACE_US (100 * G_TIME_SPAN_MILLISECOND)
 
+/* A run of windows, mostly of one. Neither index nor size changes while it is busy. */
 typedef struct {
-    gint64 index; /* of the window; -1: empty */
+    gint64 index; /* of the first window; -1: empty */
+    gint64 n_windows;
     gint64 start;
     gint64 n_bytes;    /* when it is whole */
     GPtrArray *pieces; /* of GBytes: those that have come */
     gint64 n_come;     /* bytes of them */
     gboolean is_busy;  /* it is being fetched */
+    guint n_waiting;   /* for its bytes; they would never get them if others took the slot */
     gint64 used_us;    /* when last asked for */
 } Slot;
 
@@ -51,7 +57,7 @@ struct LakeRowWindows {
     gint64 recent[N_RECENT]; /* where each read ended; -1: none */
     guint next_recent;
     GThread *thread; /* joined before the next, and at the end */
-    gint64 fetched;  /* by it */
+    Slot *fetched;   /* by it */
     gboolean is_running;
     gboolean is_closing;
     GError *failure; /* what ended the thread's last fetch that failed; told to who waited */
@@ -116,13 +122,21 @@ empty_slot(Slot *slot)
 static Slot *
 find_slot(LakeRowWindows *windows, gint64 index)
 {
-    for (guint i = 0; i < N_SLOTS; i++)
-        if (windows->slots[i].index == index)
-            return &windows->slots[i];
+    for (guint i = 0; i < N_SLOTS; i++) {
+        Slot *slot = &windows->slots[i];
+        if (slot->index >= 0 && index >= slot->index && index < slot->index + slot->n_windows)
+            return slot;
+    }
     return NULL;
 }
 
-/* That was not asked for longest; NULL when all are being fetched. */
+static gboolean
+is_needed(const Slot *slot)
+{
+    return slot->is_busy || slot->n_waiting > 0;
+}
+
+/* That was not asked for longest; NULL when all are needed. */
 static Slot *
 oldest_slot(LakeRowWindows *windows)
 {
@@ -132,7 +146,7 @@ oldest_slot(LakeRowWindows *windows)
         Slot *slot = &windows->slots[i];
         if (slot->index < 0)
             return slot;
-        if (!slot->is_busy && (!oldest || slot->used_us < oldest->used_us))
+        if (!is_needed(slot) && (!oldest || slot->used_us < oldest->used_us))
             oldest = slot;
     }
     return oldest;
@@ -146,29 +160,46 @@ empty_idle(void)
     for (GList *item = all.head; item; item = item->next) {
         LakeRowWindows *windows = item->data;
         for (guint i = 0; i < N_SLOTS; i++)
-            if (!windows->slots[i].is_busy && windows->slots[i].used_us < before_us)
+            if (!is_needed(&windows->slots[i]) && windows->slots[i].used_us < before_us)
                 empty_slot(&windows->slots[i]);
     }
 }
 
-/* A slot for a window that is going to be fetched now; NULL when there is no room. What is made
- * anew has no other way than by a window that somebody waits for. */
+/* How many windows from this one on are to be fetched at once. */
+static gint64
+run_length(LakeRowWindows *windows, gint64 index, gboolean is_ahead)
+{
+    gint64 n = 1;
+
+    if (!is_ahead || windows->source->is_made)
+        return n;
+    while (n < RUN_WINDOWS && (index + n) * WINDOW_BYTES < windows->size_bytes &&
+           held_bytes + (n + 1) * WINDOW_BYTES <= HELD_MAX_AHEAD_BYTES &&
+           !find_slot(windows, index + n))
+        n++;
+    return n;
+}
+
+/* A slot for what is going to be fetched now, from a window on; NULL when there is no room.
+ * What is made anew has no other way than by a window that somebody waits for. */
 static Slot *
 claim_slot(LakeRowWindows *windows, gint64 index, gboolean is_ahead)
 {
-    gint64 start = index * windows->window_bytes;
-    gint64 n_bytes = MIN(windows->window_bytes, windows->size_bytes - start);
     gint64 max_bytes = is_ahead ? HELD_MAX_AHEAD_BYTES : HELD_MAX_BYTES;
     Slot *slot = oldest_slot(windows);
 
     if (!slot)
         return NULL;
     empty_slot(slot);
+    gint64 n_windows = run_length(windows, index, is_ahead);
+    gint64 start = index * windows->window_bytes;
+    gint64 n_bytes = MIN(n_windows * windows->window_bytes, windows->size_bytes - start);
     if (held_bytes + n_bytes > max_bytes)
         empty_idle();
     if (held_bytes + n_bytes > max_bytes && (is_ahead || !windows->source->is_made))
         return NULL;
     slot->index = index;
+    slot->n_windows = n_windows;
     slot->start = start;
     slot->n_bytes = n_bytes;
     slot->n_come = 0;
@@ -202,7 +233,7 @@ add_parts(const Slot *slot, gint64 offset, gint64 end, GPtrArray *parts)
 
 typedef struct {
     LakeRowWindows *windows;
-    gint64 index;
+    Slot *slot;
     gint64 n_come;
 } Fetch;
 
@@ -210,10 +241,9 @@ static gboolean
 take_piece(GBytes *piece, gpointer user_data, GError **error)
 {
     Fetch *fetch = user_data;
+    Slot *slot = fetch->slot;
     gsize n_bytes = g_bytes_get_size(piece);
-    g_autoptr(GMutexLocker) locker = g_mutex_locker_new(&lock);
-    Slot *slot = find_slot(fetch->windows, fetch->index);
-    gint64 n_expected = MIN(LAKE_ROW_PIECE_BYTES, slot->n_bytes - slot->n_come);
+    gint64 n_expected = MIN(LAKE_ROW_PIECE_BYTES, slot->n_bytes - fetch->n_come);
 
     if (n_expected == 0 || (gint64)n_bytes != n_expected) {
         g_bytes_unref(piece);
@@ -222,45 +252,44 @@ take_piece(GBytes *piece, gpointer user_data, GError **error)
             n_expected);
         return FALSE;
     }
+    fetch->n_come += n_expected;
+    g_mutex_lock(&lock);
     g_ptr_array_add(slot->pieces, piece);
-    fetch->n_come = slot->n_come += n_expected;
+    slot->n_come = fetch->n_come;
     g_cond_broadcast(&fetch->windows->changed);
+    g_mutex_unlock(&lock);
     return TRUE;
 }
 
-/* Into the slot that was claimed for it; without the lock. */
+/* What the slot was claimed for; without the lock. */
 static gboolean
-fetch_window(LakeRowWindows *windows, gint64 index, GCancellable *cancellable, GError **error)
+fetch_run(LakeRowWindows *windows, Slot *slot, GCancellable *cancellable, GError **error)
 {
-    gint64 start = index * windows->window_bytes;
-    gint64 n_bytes = MIN(windows->window_bytes, windows->size_bytes - start);
-    Fetch fetch = {windows, index, 0};
+    Fetch fetch = {windows, slot, 0};
 
-    if (!windows->source->stream(
-            windows->data, start, (gsize)n_bytes, take_piece, &fetch, cancellable, error))
+    if (!windows->source->stream(windows->data, slot->start, (gsize)slot->n_bytes, take_piece,
+            &fetch, cancellable, error))
         return FALSE;
-    if (fetch.n_come == n_bytes)
+    if (fetch.n_come == slot->n_bytes)
         return TRUE;
     lake_error_set(error, LAKE_ERROR_CLASS_TABLE, LAKE_ERROR_FAILED,
         "the server gave %" G_GINT64_FORMAT " bytes of a value where there were "
         "%" G_GINT64_FORMAT,
-        fetch.n_come, n_bytes);
+        fetch.n_come, slot->n_bytes);
     return FALSE;
 }
 
-/* With the lock held, after fetch_window(). */
+/* With the lock held, after fetch_run(). */
 static void
-end_fetch(LakeRowWindows *windows, gint64 index, gboolean is_good)
+end_fetch(LakeRowWindows *windows, Slot *slot, gboolean is_good)
 {
-    Slot *slot = find_slot(windows, index);
-
     slot->is_busy = FALSE;
     if (!is_good)
         empty_slot(slot);
     g_cond_broadcast(&windows->changed);
 }
 
-/* With the lock held: claims the window that is wanted next. */
+/* With the lock held: claims a slot for what is wanted next. */
 static gboolean
 claim_wanted(LakeRowWindows *windows)
 {
@@ -268,11 +297,10 @@ claim_wanted(LakeRowWindows *windows)
 
     windows->wanted = -1;
     if (index < 0 || windows->is_closing ||
-        index * windows->window_bytes >= windows->size_bytes || find_slot(windows, index) ||
-        !claim_slot(windows, index, TRUE))
+        index * windows->window_bytes >= windows->size_bytes || find_slot(windows, index))
         return FALSE;
-    windows->fetched = index;
-    return TRUE;
+    windows->fetched = claim_slot(windows, index, TRUE);
+    return windows->fetched != NULL;
 }
 
 static gpointer
@@ -282,9 +310,10 @@ run_thread(gpointer data)
     gboolean goes_on;
 
     do {
-        gint64 index = windows->fetched;
+        Slot *slot = windows->fetched;
+        gint64 index = slot->index;
         GError *failure = NULL;
-        gboolean is_good = fetch_window(windows, index, windows->stop, &failure);
+        gboolean is_good = fetch_run(windows, slot, windows->stop, &failure);
 
         g_mutex_lock(&lock);
         if (!is_good) {
@@ -292,7 +321,7 @@ run_thread(gpointer data)
             windows->failure = failure;
             windows->failed_index = index;
         }
-        end_fetch(windows, index, is_good);
+        end_fetch(windows, slot, is_good);
         goes_on = is_good && claim_wanted(windows);
         windows->is_running = goes_on;
         g_mutex_unlock(&lock);
@@ -300,14 +329,14 @@ run_thread(gpointer data)
     return NULL;
 }
 
-/* With the lock held: fetches the window, which was claimed, in the thread. FALSE when there
- * are no threads to be had. */
+/* With the lock held: fetches what the slot was claimed for in the thread. FALSE when there are
+ * no threads to be had. */
 static gboolean
-start_thread(LakeRowWindows *windows, gint64 index)
+start_thread(LakeRowWindows *windows, Slot *slot)
 {
     if (windows->thread)
         g_thread_join(windows->thread); /* it has nothing left to do */
-    windows->fetched = index;
+    windows->fetched = slot;
     windows->thread = g_thread_try_new("row-window", run_thread, windows, NULL);
     windows->is_running = windows->thread != NULL;
     return windows->is_running;
@@ -346,25 +375,29 @@ lake_row_windows_free(LakeRowWindows *windows)
 
 /* With the lock held: who reads on end, and not only a first few bytes, wants the next. */
 static void
-look_ahead(LakeRowWindows *windows, gint64 index, gint64 end)
+look_ahead(LakeRowWindows *windows, const Slot *slot, gint64 end)
 {
+    gint64 index = (end - 1) / windows->window_bytes;
+
     if (index != windows->last_index)
         windows->is_on_end = index == windows->last_index + 1;
     windows->last_index = index;
-    if (!windows->is_on_end || end - index * windows->window_bytes < SHORT_BYTES)
+    if (!windows->is_on_end || end - slot->start < SHORT_BYTES)
         return;
-    windows->wanted = index + 1;
+    windows->wanted = slot->index + slot->n_windows;
     /* Without a thread, whoever reads on fetches it. */
     if (!windows->is_running && claim_wanted(windows) &&
         !start_thread(windows, windows->fetched))
-        empty_slot(find_slot(windows, windows->fetched));
+        empty_slot(windows->fetched);
 }
 
 /* With the lock held, and let go while others fetch. */
 static gboolean
-wait_for_others(LakeRowWindows *windows, GCancellable *cancellable, GError **error)
+wait_for_others(LakeRowWindows *windows, Slot *slot, GCancellable *cancellable, GError **error)
 {
+    slot->n_waiting++;
     g_cond_wait_until(&windows->changed, &lock, g_get_monotonic_time() + LOOK_US);
+    slot->n_waiting--;
     if (!g_cancellable_is_cancelled(cancellable))
         return TRUE;
     lake_error_set(
@@ -399,14 +432,16 @@ typedef enum {
 static Outcome
 bring(LakeRowWindows *windows, gint64 index, GCancellable *cancellable, GError **error)
 {
-    if (!claim_slot(windows, index, FALSE))
+    Slot *slot = claim_slot(windows, index, FALSE);
+
+    if (!slot)
         return NO_ROOM;
-    if (!windows->is_running && start_thread(windows, index))
+    if (!windows->is_running && start_thread(windows, slot))
         return PRESENT;
     g_mutex_unlock(&lock);
-    gboolean is_good = fetch_window(windows, index, cancellable, error);
+    gboolean is_good = fetch_run(windows, slot, cancellable, error);
     g_mutex_lock(&lock);
-    end_fetch(windows, index, is_good);
+    end_fetch(windows, slot, is_good);
     return is_good ? PRESENT : ABSENT;
 }
 
@@ -417,23 +452,23 @@ add_from_window(LakeRowWindows *windows, gint64 offset, gint64 end, GPtrArray *p
     gboolean may_block, GCancellable *cancellable, GError **error)
 {
     gint64 index = offset / windows->window_bytes;
-    gboolean has_waited = FALSE;
+    gint64 awaited = -1;
 
     for (;;) {
         Slot *slot = find_slot(windows, index);
 
         if (slot && add_parts(slot, offset, end, parts)) {
             slot->used_us = g_get_monotonic_time();
-            look_ahead(windows, index, end);
+            look_ahead(windows, slot, end);
             return PRESENT;
         }
         if (!may_block)
             return ABSENT;
         if (slot) {
-            if (!wait_for_others(windows, cancellable, error))
+            awaited = slot->index;
+            if (!wait_for_others(windows, slot, cancellable, error))
                 return ABSENT;
-            has_waited = TRUE;
-        } else if (has_waited && windows->failed_index == index) {
+        } else if (awaited >= 0 && windows->failed_index == awaited) {
             g_propagate_error(error, g_error_copy(windows->failure));
             return ABSENT;
         } else {

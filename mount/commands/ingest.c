@@ -13,6 +13,9 @@
 #include <string.h>
 #include <unistd.h>
 
+/* More than that are for servers that are far away. */
+#define FEW_AT_ONCE 8
+
 typedef struct {
     MountSession *session;
     const char *table;
@@ -177,7 +180,11 @@ run_batch(Batch *batch, const MountFiles *files)
         g_error("cannot start threads: %s", error->message);
 
     batch->progress = mount_progress_new(files->files->len, files->total_bytes);
-    for (guint i = 0; i < files->files->len; i++)
+    /* The first one makes the table, which all of them would try to otherwise. */
+    guint n_before = n_threads > FEW_AT_ONCE ? MIN(files->files->len, 1) : 0;
+    for (guint i = 0; i < n_before; i++)
+        run_job(files->files->pdata[i], batch);
+    for (guint i = n_before; i < files->files->len; i++)
         g_thread_pool_push(pool, files->files->pdata[i], NULL);
     g_thread_pool_free(pool, FALSE, TRUE);
     g_clear_pointer(&batch->progress, mount_progress_free);

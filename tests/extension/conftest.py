@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Fixtures of the extension's tests: a server of this build, a database per test."""
 
+import contextlib
 import itertools
 import os
 import sys
@@ -131,6 +132,20 @@ def own_db(own_server):
     made = new_database(own_server)
     yield made
     made.close()
+
+
+@pytest.fixture
+def server_with(programs):
+    """with server_with(name=value, …) as (server, db): as own_server and own_db, with further
+    settings."""
+    @contextlib.contextmanager
+    def make(**settings):
+        made = start_server(programs, **{"fsync": "on", **settings})
+        try:
+            yield made, new_database(made)
+        finally:
+            made.destroy()
+    return make
 
 
 def drop(server, name):

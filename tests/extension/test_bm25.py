@@ -2,6 +2,7 @@
 """Index type bm25: its words, its scores, and what SQL does to an index."""
 
 import random
+import time
 
 import pytest
 
@@ -131,9 +132,47 @@ def test_another_encoding(server, encoding, name):
     assert cursor.fetchone()[0] == (2 if encoding == "LATIN1" else 1)
     cursor.execute("SELECT deeplake_index_check('i')")
     assert cursor.fetchone()[0] == 3
+    cursor.execute("SELECT array_agg(w) FROM deeplake_bm25_tokens('unicode', 'große häuser') w")
+    assert cursor.fetchone()[0] == ["große", "häuser"]
     inner.close()
     connection.cursor().execute(f"DROP DATABASE bm25_{name} WITH (FORCE)")
     connection.close()
+
+
+def test_a_byte_that_is_no_character_ends_a_word(server):
+    """WIN1252 leaves five bytes without a character, which a table may hold all the same."""
+    connection = server.connect("postgres")
+    connection.cursor().execute("""CREATE DATABASE bm25_undefined ENCODING WIN1252 LC_COLLATE 'C'
+        LC_CTYPE 'C' TEMPLATE template0""")
+    inner = server.connect("bm25_undefined")
+    cursor = inner.cursor()
+    cursor.execute("CREATE EXTENSION pg_deeplake; CREATE TABLE d (t text)")
+    cursor.execute("INSERT INTO d VALUES ('Häuser' || chr(129) || 'am' || chr(129) || chr(141))")
+    cursor.execute("CREATE INDEX i ON d USING deeplake_index (t) WITH (index_type = 'bm25')")
+    cursor.execute("INSERT INTO d SELECT t || ' See' FROM d")
+    cursor.execute("SELECT deeplake_index_check('i')")
+    assert cursor.fetchone()[0] == 2
+    cursor.execute("SELECT n_tokens FROM deeplake_bm25_statistics('i')")
+    assert cursor.fetchone()[0] == 5
+    cursor.execute("SELECT count(*) FROM d WHERE t <#> 'häuser am' > 0")
+    assert cursor.fetchone()[0] == 2
+    inner.close()
+    connection.cursor().execute("DROP DATABASE bm25_undefined WITH (FORCE)")
+    connection.close()
+
+
+def test_one_very_long_word_can_be_cancelled(db):
+    db.sql("CREATE TABLE d (t text)")
+    db.sql("ALTER TABLE d ALTER t SET STORAGE EXTERNAL")
+    db.sql("INSERT INTO d VALUES (repeat('ä', 40000000))")
+    start = time.monotonic()
+    assert db.value("SELECT count(*) FROM d, deeplake_bm25_tokens('unicode', t)") == 1
+    whole = time.monotonic() - start
+    db.sql("SET statement_timeout = %s", (int(whole * 1000 / 3),))
+    start = time.monotonic()
+    error = db.error("SELECT count(*) FROM d, deeplake_bm25_tokens('unicode', t)")
+    assert error.pgcode == "57014"
+    assert time.monotonic() - start < whole * 0.8
 
 
 # --- scores ---
@@ -283,6 +322,27 @@ def test_a_long_query(db):
     agree(search(db, query), Model(documents).scores(query))
 
 
+def test_a_long_query_needs_memory_for_what_matches_only(db):
+    """A document as the query: every word of it is in some of the others, pending or not."""
+    create(db, {})
+    documents = {key: f"word{key} word{key * 7919 % 9000} common" for key in range(9000)}
+    query = " ".join(f"word{key}" for key in reversed(range(9000)))
+    for start in range(0, 9000, 3000):
+        fill(db, {key: documents[key] for key in range(start, start + 3000)})
+    assert statistics(db)["n_pending"] > 3000
+    wanted = Model(documents).scores(query)
+    for _ in range(2):
+        reader = db.connect()
+        found = search(db, query, 9000, reader)
+        agree(found, wanted)
+        pid = db.value("SELECT pg_backend_pid()", connection=reader)
+        with open(f"/proc/{pid}/status", encoding="ascii") as status:
+            peak_kb, = [int(line.split()[1]) for line in status if line.startswith("VmHWM")]
+        assert peak_kb < 120 * 1024
+        db.sql("SELECT deeplake_index_merge('i')")
+        assert statistics(db)["n_pending"] == 0
+
+
 # --- what SQL does ---
 
 DOCUMENTS = {key: f"alpha w{key % 17} v{key % 5} " + "beta " * (key % 4) for key in range(1500)}
@@ -386,6 +446,23 @@ def test_merge_is_for_the_owner_of_a_bm25_index(db):
         assert db.error("SELECT deeplake_bm25_entries('i', 'alpha')").pgcode == "42501"
         db.sql("RESET ROLE")
     db.sql("DROP ROLE somebody")
+
+
+@pytest.mark.parametrize("call", [
+    "index_check({})", "index_merge({})", "bm25_statistics({})", "bm25_entries({}, 'a', 1, 1)",
+    "bm25_score({}, 'a', 'b')"])
+def test_functions_refuse_what_is_no_index_of_ours(db, call):
+    db.sql("CREATE TABLE p (id int PRIMARY KEY, t text) PARTITION BY RANGE (id);"
+           " CREATE TABLE part PARTITION OF p DEFAULT; CREATE INDEX i ON p USING deeplake_index (t);"
+           " CREATE SEQUENCE s; CREATE VIEW v AS SELECT 1")
+    toast = """(SELECT {}::regclass FROM pg_class c JOIN pg_index x ON x.indrelid = reltoastrelid
+        WHERE c.oid = 'part'::regclass)"""
+    for which in ["'i'", "'p'", "'part'", "'part_pkey'", "'s'", "'v'", "'pg_class_oid_index'",
+                  toast.format("reltoastrelid"), toast.format("indexrelid")]:
+        assert db.error("SELECT deeplake_" + call.format(which)).pgcode == "42809", which
+    for which in ["0::regclass", "4000000000::regclass"]:
+        assert db.error("SELECT deeplake_" + call.format(which)).pgcode in ("42809", "XX000")
+    db.sql("SELECT deeplake_" + call.format("'part_t_idx'"))
 
 
 # --- segments ---

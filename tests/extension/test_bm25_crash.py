@@ -78,7 +78,13 @@ def works():
     def vacuum(connection, n):
         cursor = connection.cursor()
         cursor.execute(f"UPDATE d SET t = t || ' x{n}' WHERE id % 13 = {n % 13}")
-        cursor.execute("VACUUM d")
+        # One that takes several pages while it is pending.
+        cursor.execute("DELETE FROM d WHERE id = 77777")
+        cursor.execute("""INSERT INTO d SELECT 77777, string_agg(md5(n::text), ' ')
+            FROM generate_series(1, 3000) n""")
+        if n % 2:
+            cursor.execute("DELETE FROM d WHERE id = 77777")
+        cursor.execute("VACUUM (INDEX_CLEANUP ON) d")
 
     def merge(connection, n):
         cursor = connection.cursor()
@@ -106,6 +112,40 @@ def test_kill_9(own_server, own_db, work):
         verify(own_db)
         own_db.sql("SELECT deeplake_index_merge('i')")
         verify(own_db)
+
+
+@pytest.mark.parametrize("settings", [
+    {"wal_consistency_checking": "all"}, {"wal_level": "minimal", "max_wal_senders": 0}])
+def test_what_is_replayed_is_what_was_written(server_with, settings):
+    """Page by page, as the server itself compares them; and with a WAL that leaves out what is
+    made in the transaction that made the table."""
+    with server_with(**settings) as (server, db):
+        db.sql("CHECKPOINT; BEGIN")
+        prepare(db)
+        db.sql("CREATE TABLE o (id int, e float4[], j jsonb, t text)")
+        db.sql("CREATE INDEX o_id ON o USING deeplake_index (id);"
+               " CREATE INDEX o_e ON o USING deeplake_index (e);"
+               " CREATE INDEX o_j ON o USING deeplake_index (j);"
+               " CREATE INDEX o_t ON o USING deeplake_index (t) WITH (index_type = exact_text)")
+        fill = """INSERT INTO o SELECT n, ARRAY[n, 1], jsonb_build_object('n', n), 'x' || n
+            FROM generate_series(1, 1000) n"""
+        db.sql(fill)
+        db.sql("INSERT INTO d SELECT n, 'alpha ' || n FROM generate_series(1, 4000) n")
+        db.sql("COMMIT")
+        for _ in range(2):
+            server.kill9()
+            restart(server, db)
+            assert "inconsistent page" not in server.read_log()
+            db.sql("DROP INDEX IF EXISTS i_ccnew, i_ccnew1, i_ccold")
+            verify(db)
+            for column in ("id", "e", "j", "t"):
+                db.sql(f"SELECT deeplake_index_check('o_{column}')")
+            for n in range(2):
+                for work in works().values():
+                    work(db.connection, n)
+                db.sql("INSERT INTO d VALUES (1, NULL)")
+                db.sql(fill + "; DELETE FROM o WHERE id % 7 = 1")
+                db.sql("VACUUM (INDEX_CLEANUP ON) o")
 
 
 def test_an_unlogged_index_is_empty_after_a_crash(own_server, own_db):
@@ -136,6 +176,40 @@ def test_a_cancelled_merge_leaves_the_index_as_it_was(own_db):
     own_db.sql("SELECT deeplake_index_merge('i')")
     verify(own_db)
     assert own_db.value("SELECT n_segments FROM deeplake_bm25_statistics('i')") == 1
+
+
+def test_an_interrupted_vacuum_leaves_a_long_pending_document_dead(db):
+    """VACUUM had come to some of its pages: what the others hold belongs to no other row."""
+    db.sql("CREATE TABLE d (id int, t text)")
+    create(db)
+    db.sql("INSERT INTO d VALUES (1, 'lake one')")
+    db.sql("""INSERT INTO d SELECT 2, string_agg(md5(n::text) || ' lake', ' ')
+        FROM generate_series(1, 10000) n""")
+    db.sql("DELETE FROM d WHERE id = 2")
+    slow = db.connect(vacuum_cost_delay="20ms", vacuum_cost_limit="1", statement_timeout="500ms")
+    error = db.error("VACUUM (INDEX_CLEANUP ON) d", connection=slow)
+    assert error.pgcode == "57014" and 'vacuuming index "i"' in error.diag.context
+    db.sql("INSERT INTO d VALUES (3, 'lake lake')")
+    assert db.value("SELECT deeplake_index_check('i')") == 2
+    db.sql("SELECT deeplake_index_merge('i')")
+    assert db.value("SELECT deeplake_index_check('i')") == 2
+    tokens = db.value("SELECT n_tokens FROM deeplake_bm25_statistics('i')")
+    assert tokens == 4
+    assert [score is not None for _, score in
+            db.sql("SELECT * FROM deeplake_bm25_entries('i', 'lake')")] == [True, True]
+
+
+def test_an_interrupted_vacuum_of_the_first_pending_document(db):
+    db.sql("CREATE TABLE d (id int, t text)")
+    create(db)
+    db.sql("""INSERT INTO d SELECT 2, string_agg(md5(n::text), ' ')
+        FROM generate_series(1, 10000) n""")
+    db.sql("DELETE FROM d")
+    slow = db.connect(vacuum_cost_delay="20ms", vacuum_cost_limit="1", statement_timeout="500ms")
+    error = db.error("VACUUM (INDEX_CLEANUP ON) d", connection=slow)
+    assert error.pgcode == "57014" and 'vacuuming index "i"' in error.diag.context
+    db.sql("SELECT deeplake_index_merge('i')")
+    assert db.value("SELECT deeplake_index_check('i')") == 0
 
 
 def test_many_write_and_read_at_once(own_db):

@@ -9,6 +9,7 @@ import psycopg2
 
 N_INDEXES = 40
 HEAD = 48  # the server's page header and ours
+POSTINGS = 0x0112  # bm25/page.h
 QUERIES = ("alpha", "w7 v3 u40", "v1 v2 v3 w1 w2 w3")
 
 
@@ -27,6 +28,11 @@ def damage(path, generator):
         byte = file.read(1)[0]
         file.seek(place)
         file.write(bytes([byte ^ (1 << generator.randrange(8))]))
+
+
+def kind_of(file, page):
+    file.seek(page * 8192 + 24 + 6)
+    return struct.unpack("H", file.read(2))[0]
 
 
 def answers(db, index, queries=QUERIES):
@@ -70,6 +76,30 @@ def test_every_damage_is_seen_or_does_not_matter(own_server, own_db):
     own_db.sql("REINDEX TABLE d")
     for n in range(N_INDEXES):
         assert own_db.value(f"SELECT deeplake_index_check('i{n}')") == 1700
+
+
+def test_postings_beyond_the_last_document_are_seen(own_server, own_db):
+    """Numbers that add up to a valid one again after 2^32."""
+    own_db.sql("CREATE TABLE d (id int, t text)")
+    own_db.sql("INSERT INTO d SELECT n, 'w' || n / 2 FROM generate_series(1, 200) n")
+    own_db.sql("CREATE INDEX i ON d USING deeplake_index (t) WITH (index_type = 'bm25')")
+    path = os.path.join(own_server.data, own_db.value("SELECT pg_relation_filepath('i')"))
+    own_db.close()
+    own_server.stop()
+    with open(path, "r+b") as file:
+        page, = [page for page in range(os.path.getsize(path) // 8192)
+                 if kind_of(file, page) == POSTINGS]
+        file.seek(page * 8192 + HEAD)
+        first, n_more, doc_bits, tf_bits = struct.unpack("IBBB", file.read(7))
+        assert (first, n_more, doc_bits, tf_bits) == (1, 1, 0, 0)
+        file.seek(page * 8192 + HEAD)
+        file.write(struct.pack("I", 2**32 - 1))
+    own_server.start()
+    for statement in ("SELECT deeplake_index_check('i')",
+                      "SELECT * FROM deeplake_bm25_entries('i', 'w1')"):
+        assert own_db.error(statement).pgcode == "XX002"
+    own_db.sql("INSERT INTO d VALUES (201, 'w1')")
+    assert own_db.error("SELECT deeplake_index_merge('i')").pgcode == "XX002"
 
 
 def test_a_lost_metapage_is_an_error(own_server, own_db):

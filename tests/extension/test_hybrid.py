@@ -304,6 +304,57 @@ def test_partitions_have_one_set_of_candidates(db):
     agree(db.sql(statement), hybrid(rows, QUERY, WORDS_ASKED, (0.7, 0.3), by_text=by_text))
 
 
+def test_an_index_that_is_newer_than_the_snapshot(db):
+    """It has the newest texts of rows whose older ones the snapshot sees."""
+    db.sql("CREATE TABLE docs (id int, e float4[], body text) WITH (fillfactor = 40)")
+    db.sql("BEGIN")
+    fill(db)
+    db.sql("COMMIT")
+    old = db.connect(enable_sort="off")
+    db.sql("BEGIN ISOLATION LEVEL REPEATABLE READ", connection=old)
+    db.sql("SELECT count(*) FROM docs", connection=old)
+    db.sql("UPDATE docs SET body = 'lake' WHERE body ~ 'heap|snapshot|merge'")
+    add_index(db)
+    assert db.value("SELECT indcheckxmin FROM pg_index WHERE indrelid = 'docs'::regclass")
+    statement = (f"SELECT id, (e, body) <#> {RIGHT.replace('0.7, 0.3', '0.1, 0.9')} AS score"
+                 " FROM docs ORDER BY score DESC LIMIT 200")
+    assert len(topk_nodes(db.explain_json(statement, connection=old))) == 1
+    found = db.sql(statement, connection=old)
+    db.sql(SLOW, connection=old)
+    expected = db.sql(statement, connection=old)
+    assert [score for _, score in found] == [score for _, score in expected]
+    db.sql("ROLLBACK", connection=old)
+
+
+def test_only_a_parent_has_candidates_of_its_own(db):
+    db.sql("CREATE TABLE docs (id int, e float4[], body text); CREATE TABLE child () INHERITS (docs)")
+    db.sql("BEGIN")
+    fill(db, 300)
+    db.sql("INSERT INTO child SELECT 1000 + n, ARRAY[n, 1, 2, 3, 4, 5, 6, 7],"
+           " 'heap snapshot merge ' || n FROM generate_series(1, 500) n")
+    db.sql("COMMIT")
+    expected = hybrid(list(rows_of(300)), QUERY, WORDS_ASKED, (0.7, 0.3))
+    statement = (f"SELECT id, (e, body) <#> {RIGHT} AS score FROM ONLY docs"
+                 " ORDER BY score DESC LIMIT 30")
+    for settings in ["SET enable_sort = off", SLOW]:
+        db.sql(settings)
+        assert len(topk_nodes(db.explain_json(statement))) == (settings != SLOW)
+        agree(db.sql(statement), expected)
+    both = db.sql(statement.replace("ONLY", ""))
+    assert any(number > 1000 for number, _ in both)
+
+
+def test_another_session_s_temporary_child_is_no_part_of_a_table(docs):
+    statement = (f"SELECT id, (e, body) <#> {RIGHT} AS score FROM docs"
+                 " ORDER BY score DESC LIMIT 30")
+    other = docs.connect()
+    docs.sql("CREATE TEMP TABLE mine () INHERITS (docs);"
+             f" INSERT INTO mine VALUES (7777, '{literal(QUERY)}', '{WORDS_ASKED}')",
+             connection=other)
+    assert docs.sql(statement, connection=other)[0][0] == 7777
+    agree(docs.sql(statement), hybrid(list(rows_of(1500)), QUERY, WORDS_ASKED, (0.7, 0.3)))
+
+
 def test_a_domain_of_vectors_and_a_view(db):
     db.sql("CREATE TABLE base (id int, e embedding, body varchar)")
     db.sql("CREATE VIEW docs AS SELECT id, e, body FROM base")

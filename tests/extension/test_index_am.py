@@ -169,6 +169,39 @@ def test_only_the_owner_checks(table):
     table.sql("DROP ROLE reader")
 
 
+def test_who_may_not_check_waits_for_no_lock(table):
+    create(table, "id")
+    writer = table.connect()
+    writer.autocommit = False
+    table.sql("INSERT INTO t (id) VALUES (1)", connection=writer)
+    table.sql("CREATE ROLE passer")
+    table.sql("SET lock_timeout = '200ms'")
+    assert table.error("SELECT deeplake_index_check('i')").pgcode == "55P03"
+    table.sql("SET ROLE passer")
+    assert table.error("SELECT deeplake_index_check('i')").pgcode == "42501"
+    table.sql("RESET ROLE; DROP ROLE passer")
+
+
+@pytest.mark.parametrize("index_type", ["bm25", "exact_text"])
+def test_the_check_runs_an_owner_s_expression_as_the_owner(db, index_type):
+    """A superuser who checks an index does not lend its rights to the index's expression."""
+    db.sql("DROP ROLE IF EXISTS author; CREATE ROLE author; GRANT CREATE ON SCHEMA public TO author; SET ROLE author")
+    db.sql("CREATE TABLE a (t text); INSERT INTO a VALUES ('lake')")
+    db.sql("""CREATE FUNCTION told(text) RETURNS text IMMUTABLE LANGUAGE plpgsql AS
+        $$ BEGIN RAISE NOTICE 'as %', current_user;
+           PERFORM set_config('search_path', 'nowhere', false);
+           RETURN $1; END $$""")
+    db.sql(f"CREATE INDEX i ON a USING deeplake_index (told(t)) WITH (index_type = {index_type})")
+    db.sql("RESET ROLE")
+    path = db.value("SHOW search_path")
+    db.connection.notices.clear()
+    assert db.value("SELECT deeplake_index_check('i')") == 1
+    assert set(db.connection.notices) == {"NOTICE:  as author\n"}
+    assert db.value("SHOW search_path") == path
+    assert db.value("SELECT current_user") == "postgres"
+    db.sql("DROP OWNED BY author; DROP ROLE author")
+
+
 def test_a_damaged_vector_index_is_seen(own_db):
     own_db.sql("CREATE TABLE t (e float4[])")
     own_db.sql("CREATE INDEX i ON t USING deeplake_index (e)")

@@ -371,6 +371,39 @@ def test_an_index_that_is_dropped_and_made_again(docs):
     same_ranking(docs.sql("EXECUTE p"), first)
 
 
+def test_a_prepared_statement_outlives_what_its_plan_stands_on(docs):
+    docs.sql("SET plan_cache_mode = force_generic_plan; SET enable_sort = off")
+    docs.sql("PREPARE p AS SELECT id FROM docs WHERE body IS NOT NULL"
+             " ORDER BY body <#> 'snapshot lock' DESC, id LIMIT 10")
+    expected = docs.sql("EXECUTE p")
+    for statement in ["REINDEX INDEX docs_body", "REINDEX INDEX CONCURRENTLY docs_body",
+                      "ALTER TABLE docs ALTER body TYPE varchar", "VACUUM FULL docs",
+                      "ALTER TABLE docs ADD more int, DROP kind"]:
+        docs.sql(statement)
+        assert len(topk_nodes(docs.explain_json("EXECUTE p"))) == 1, statement
+        assert docs.sql("EXECUTE p") == expected, statement
+    docs.sql("ALTER INDEX docs_body RENAME TO other")
+    assert topk_nodes(docs.explain_json("EXECUTE p"))[0]["Index"] == "other"
+    docs.sql("DROP EXTENSION pg_deeplake CASCADE")
+    assert docs.error("EXECUTE p").pgcode == "42883"
+    assert len(docs.sql("SELECT id FROM docs ORDER BY id DESC LIMIT 3")) == 3
+    docs.sql("CREATE EXTENSION pg_deeplake")
+    assert docs.sql("EXECUTE p") == [(number,) for number in range(1, 12) if (number,) in docs.sql(
+        "SELECT id FROM docs WHERE body IS NOT NULL")][:10]
+    docs.sql("CREATE INDEX ON docs USING deeplake_index (body)")
+    assert docs.sql("EXECUTE p") == expected
+
+
+@pytest.mark.parametrize("limit, n_rows", [
+    ("0", 0), ("NULL", 3000), ("ALL", 3000), ("9223372036854775807", 3000), ("(SELECT 3)", 3),
+    ("1.5", 2), ("1 OFFSET 9223372036854775807", 0), ("2 OFFSET NULL", 2)])
+def test_any_limit(docs, limit, n_rows):
+    docs.sql("SET enable_sort = off; SET enable_seqscan = off")
+    statement = f"SELECT id FROM docs ORDER BY body <#> 'heap' DESC LIMIT {limit}"
+    assert len(topk_nodes(docs.explain_json(statement))) == 1
+    assert len(docs.sql(statement)) == n_rows
+
+
 def test_the_function_with_the_index_is_not_for_users(docs):
     docs.sql("CREATE ROLE stranger; GRANT CREATE ON SCHEMA public TO stranger")
     docs.sql("SET ROLE stranger")
@@ -398,6 +431,43 @@ def test_row_level_security_filters_within_the_scan(docs):
                         " ORDER BY score DESC NULLS LAST LIMIT 20")
     assert {row[0] for row in rows} == {2}
     docs.sql("RESET ROLE; DROP OWNED BY limited; DROP ROLE limited")
+
+
+LEAK = """CREATE FUNCTION leak(text) RETURNS bool COST 0.0000001 LANGUAGE plpgsql AS
+    $$ BEGIN RAISE NOTICE 'seen %', $1; RETURN true; END $$"""
+
+
+def seen_by(db):
+    """What leak() was called with, and forgets it."""
+    seen = {notice.partition("seen ")[2].rstrip("\n") for notice in db.connection.notices}
+    db.connection.notices.clear()
+    return seen
+
+
+@pytest.mark.parametrize("score", ["body <#> 'heap'", "(e, body) <#> deeplake_hybrid_record("
+                                   "'{1,2}'::float4[], 'heap wal')"])
+@pytest.mark.parametrize("limit", [20, 5000])
+def test_a_cheap_function_sees_no_row_that_is_not_for_its_user(docs, score, limit):
+    """By a policy, and behind a view with a security barrier."""
+    docs.sql("ALTER TABLE docs ADD e float4[]; UPDATE docs SET e = ARRAY[id, kind + 1]")
+    allowed = set(docs.column("SELECT body FROM docs WHERE kind = 2 AND body IS NOT NULL"))
+    docs.sql(LEAK)
+    docs.sql("CREATE ROLE curious; GRANT SELECT ON docs TO curious;"
+             " CREATE POLICY p ON docs TO curious USING (kind = 2);"
+             " CREATE VIEW v WITH (security_barrier) AS SELECT * FROM docs WHERE kind = 2;"
+             " GRANT SELECT ON v TO curious; SET enable_sort = off")
+    for table in ("v", "docs"):
+        docs.sql("ALTER TABLE docs ENABLE ROW LEVEL SECURITY; SET ROLE curious")
+        statement = (f"SELECT kind, id, {score} AS score FROM {table} WHERE leak(body)"
+                     f" ORDER BY score DESC NULLS LAST LIMIT {limit}")
+        assert len(topk_nodes(docs.explain_json(statement))) == (table == "docs")
+        docs.connection.notices = []
+        rows = docs.sql(statement)
+        assert len(rows) == min(limit, 429) and {row[0] for row in rows} == {2}
+        seen = seen_by(docs)
+        assert seen and seen <= allowed | {"<NULL>"}
+        docs.sql("RESET ROLE")
+    docs.sql("DROP OWNED BY curious; DROP ROLE curious")
 
 
 def test_for_update_takes_the_newest_version(docs):

@@ -185,6 +185,15 @@ def test_it_lives_in_the_schema_that_is_asked_for(plain_db):
                           " 'search'::regnamespace") == 0
 
 
+def test_it_calls_nobody_else_s_functions(plain_db):
+    """One that fits a domain's check better than the server's own, made before the extension."""
+    plain_db.sql("""CREATE FUNCTION array_ndims(real[]) RETURNS int IMMUTABLE LANGUAGE sql
+        AS 'SELECT 1'""")
+    plain_db.sql("CREATE EXTENSION pg_deeplake")
+    assert plain_db.error("SELECT '{{1},{2}}'::embedding").pgcode == "23514"
+    assert plain_db.value("SELECT '{{1},{2}}'::embedding_2d") == [[1], [2]]
+
+
 def test_a_dump_is_restored(db, programs):
     db.sql("""CREATE TABLE t (id int PRIMARY KEY, e embedding, i image, h deeplake_hybrid_record)
               USING deeplake""")

@@ -40,7 +40,8 @@ def test_status_json_says_workspace_transport_and_version(mount):
     found = status(mount)
     text = json.dumps(found)
     assert found["workspace"] == mount.workspace
-    assert {"embedded": "embedded", "external": "postgresql"}[mount.backend.kind] in text
+    assert {"embedded": "embedded", "external": "postgresql",
+            "service": "service"}[mount.backend.kind] in text
     version = mount.sql("SHOW server_version")[0][0].split()[0]
     assert version in text
 

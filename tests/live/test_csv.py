@@ -58,6 +58,7 @@ class Query:
         return ran.stdout
 
 
+@pytest.mark.not_by_service("it chooses how values look, and tells no types")
 @psql
 def test_it_is_what_psql_writes_byte_for_byte(query):
     """Queries, CSV: RFC 4180 as psql --csv writes it."""
@@ -125,6 +126,7 @@ def test_duplicate_names_stay_as_they_are(query):
     assert query.ask("SELECT 1 AS a, 2 AS a") == b"a,a\n1,2\n"
 
 
+@pytest.mark.not_by_service("it chooses how values look, and tells no types")
 def test_a_changing_statement_has_its_result_in_every_format(query, table):
     """Queries, CSV: a statement that changes data runs once, and its result is in each form."""
     text = query.ask(f'INSERT INTO "{table}" SELECT n, CASE n WHEN 1 THEN $$$$ WHEN 2 THEN '
@@ -199,6 +201,7 @@ def test_an_error_after_many_rows_leaves_none_of_them(query):
     assert json.loads(ran.out)["error"]["sqlstate"] == "22012"
 
 
+@pytest.mark.not_by_service("values look otherwise, and what is too large to tell is done all the same")
 def test_a_result_larger_than_the_limit_is_refused(another_mount):
     """Queries: max_result_bytes bounds it, to the byte, and a change is undone with it."""
     one = another_mount(options=["-o", "max_result_bytes=10004"])
@@ -221,6 +224,7 @@ def test_a_result_larger_than_the_limit_is_refused(another_mount):
     assert one.n_rows("changed") == 1
 
 
+@pytest.mark.not_by_service("it chooses how values look, and tells no types")
 @psql
 def test_the_command_prints_the_same(query):
     """Queries: the command line does the same."""

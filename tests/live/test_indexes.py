@@ -185,12 +185,12 @@ def test_ctrl_c_cancels_and_leaves_nothing(mount, filled):
     making = subprocess.Popen(["mkdir", mount.at(filled, "indexes", "file_id.btree")],
                               env=environment(), stderr=subprocess.PIPE)
     wait_for(lambda: mount.sql("SELECT 1 FROM pg_stat_activity WHERE wait_event_type = 'Lock' "
-                               "AND query LIKE 'CREATE INDEX%'"), 10, "the index to wait")
+                               "AND query LIKE '%CREATE INDEX%'"), 10, "the index to wait")
     making.send_signal(signal.SIGINT)
     making.communicate(timeout=20)
     assert making.returncode != 0
     wait_for(lambda: not mount.sql("SELECT 1 FROM pg_stat_activity WHERE wait_event_type = "
-                                   "'Lock' AND query LIKE 'CREATE INDEX%'"), 10,
+                                   "'Lock' AND query LIKE '%CREATE INDEX%'"), 10,
              "the server to give up")
     holder.rollback()
     holder.close()

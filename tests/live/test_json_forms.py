@@ -228,6 +228,7 @@ def compare(mount, name, sql):
     return ours
 
 
+@pytest.mark.not_by_service("it chooses how values look, and tells no types")
 @pytest.mark.parametrize("seed", range(8))
 def test_generated_rows_mean_what_row_to_json_says(typed, table, seed):
     """Queries, JSON forms: as PostgreSQL's own to_json writes them; bytea is base64."""
@@ -240,6 +241,7 @@ def test_generated_rows_mean_what_row_to_json_says(typed, table, seed):
     assert n_columns > 2000
 
 
+@pytest.mark.not_by_service("it chooses how values look, and tells no types")
 def test_every_value_of_the_list_once(typed, table):
     """Queries, JSON forms: the edges of every type, each of them."""
     for name, values in made_values(random.Random(99)).items():
@@ -258,6 +260,7 @@ def test_random_bits_as_floats(typed, table):
     assert len(compare(typed, table, sql)) == 20000
 
 
+@pytest.mark.not_by_service("it chooses how values look, and tells no types")
 @pytest.mark.parametrize("zone", ["Asia/Kolkata", "America/St_Johns", "Europe/Amsterdam",
                                   "Pacific/Apia", "UTC"])
 def test_timestamps_in_zones(typed, another_mount, zone):
@@ -275,6 +278,7 @@ def test_timestamps_in_zones(typed, another_mount, zone):
         typed.sql(f'ALTER DATABASE "{database}" RESET TimeZone')
 
 
+@pytest.mark.not_by_service("it chooses how values look, and tells no types")
 def test_a_bytea_is_base64_at_every_depth(typed, table):
     """Queries, JSON forms: bytea is base64, in arrays, composites and domains too."""
     row = ask(typed, table, """SELECT '\\x00ff'::bytea AS b, ARRAY['\\x01'::bytea, NULL] AS a,

@@ -50,7 +50,7 @@ def statements_that_wait(mount):
 
 
 def test_many_large_values_are_read_at_once_in_bounded_memory(mount, another_mount, table):
-    """Rows: windows of all open files together are at most 32 MiB."""
+    """Rows: windows of all open files together are at most 24 MiB."""
     contents = [files.binary(7 * MIB + number, number) for number in range(20)]
     fill(mount, table, contents)
     other = another_mount(workspace=mount.workspace)
@@ -65,7 +65,7 @@ def test_many_large_values_are_read_at_once_in_bounded_memory(mount, another_mou
 
 
 def test_many_open_files_hold_a_bounded_memory(mount, another_mount, table):
-    """Rows: beyond 32 MiB a read gets just what it asks for."""
+    """Rows: beyond 24 MiB a read gets just what it asks for."""
     content = files.binary(3 * MIB)
     fill(mount, table, [content])
     mount.sql(f'INSERT INTO "{table}" SELECT n, data FROM "{table}", generate_series(1, 59) n')

@@ -96,6 +96,7 @@ def test_a_parameter_is_never_pasted_into_the_statement(mount, query, table):
     assert mount.n_rows(table) == 120
 
 
+@pytest.mark.not_by_service("it chooses how values look, and tells no types")
 def test_values_have_the_json_forms_of_postgresql(mount, query, table):
     """Queries, JSON forms."""
     name = f"{table}_type"

@@ -57,10 +57,10 @@ class Model:
         idf = {word: self.idf(word) for word in wanted}
         found = {}
         for key, counts in self.counts.items():
-            if not any(word in counts for word in wanted):
+            if not any(word in wanted for word in counts):
                 continue
             norm = self.k1 * (1 - self.b + self.b * sum(counts.values()) / mean)
             found[key] = sum(
-                n * idf[word] * counts[word] * (self.k1 + 1) / (counts[word] + norm)
-                for word, n in wanted.items() if word in counts)
+                wanted[word] * idf[word] * n * (self.k1 + 1) / (n + norm)
+                for word, n in counts.items() if word in wanted)
         return found

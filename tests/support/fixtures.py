@@ -23,7 +23,7 @@ from support.mount import PROGRAM, Backend, Mount, live_mounts
 from support.postgres import Postgres
 from support.service import Service
 
-KINDS = os.environ.get("DEEPLAKEFS_LIVE_KINDS", "embedded,external").split(",")
+KINDS = os.environ.get("DEEPLAKEFS_LIVE_KINDS", "embedded,external,service").split(",")
 # Tests of the model go on for as long as they are told to, and then make shorter what failed.
 TEST_LIMIT_SECONDS = int(os.environ.get("LIVE_TEST_LIMIT", "240")) + \
     int(float(os.environ.get("MODEL_SECONDS", "0")))
@@ -34,6 +34,7 @@ _numbers = itertools.count(1)
 def pytest_configure(config):
     config.addinivalue_line("markers", "slow: minutes; scripts/test --slow runs it")
     config.addinivalue_line("markers", "alone: measures; nothing else may run meanwhile")
+    config.addinivalue_line("markers", "not_by_service(reason): what the service cannot do")
     config.addinivalue_line("markers", "needs_no_program: checks the tests' own tools")
     # A shell's background job ignores it, and so would everything that a test interrupts.
     signal.signal(signal.SIGINT, signal.default_int_handler)
@@ -68,6 +69,10 @@ def pytest_collection_modifyitems(config, items):
         # Large groups first, so that no worker has one left when the others are done.
         sizes = collections.Counter(group_of(item.nodeid) for item in items)
         items.sort(key=lambda item: (-sizes[group_of(item.nodeid)], group_of(item.nodeid)))
+    for item in items:
+        for marker in item.iter_markers("not_by_service"):
+            if re.search(r"\[service\b", item.nodeid):
+                item.add_marker(pytest.mark.skip(reason=f"the service: {marker.args[0]}"))
     if not os.access(PROGRAM, os.X_OK):
         missing = pytest.mark.skip(reason=f"no program at {PROGRAM}: build it, or set "
                                           "DEEPLAKEFS")

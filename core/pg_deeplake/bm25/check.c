@@ -306,7 +306,7 @@ check_chain(Check *check, const DeeplakeBm25Chain *chain)
         }
         n_nulls += is_null;
         add_record(check, record, &words, &n_tokens);
-        if (record->flags & DEEPLAKE_BM25_RECORD_DEAD)
+        if (walk->is_dead)
             continue;
         if (!is_first && check->n_entries == 0)
             corrupted(check->index, "the pending documents begin in the middle of one");

@@ -9,6 +9,7 @@
 #include <access/relation.h>
 #include <catalog/pg_class.h>
 #include <funcapi.h>
+#include <mb/pg_wchar.h>
 #include <miscadmin.h>
 #include <utils/acl.h>
 #include <utils/builtins.h>
@@ -122,6 +123,20 @@ put_token(const char *token, int size, void *data)
     bool is_null = false;
 
     tuplestore_putvalues(result->setResult, result->setDesc, &value, &is_null);
+    pfree(DatumGetPointer(value));
+}
+
+/* Words of 'unicode' are UTF-8, whatever the database's encoding. */
+static void
+put_utf8_token(const char *token, int size, void *data)
+{
+    char *copy = pnstrdup(token, size);
+    char *shown = pg_any_to_server(copy, size, PG_UTF8);
+
+    put_token(shown, (int)strlen(shown), data);
+    if (shown != copy)
+        pfree(shown);
+    pfree(copy);
 }
 
 PG_FUNCTION_INFO_V1(deeplake_bm25_tokens);
@@ -130,10 +145,13 @@ PG_FUNCTION_INFO_V1(deeplake_bm25_tokens);
 Datum
 deeplake_bm25_tokens(PG_FUNCTION_ARGS)
 {
+    const char *tokenizer = text_to_cstring(PG_GETARG_TEXT_PP(0));
     text *document = PG_GETARG_TEXT_PP(1);
+    bool is_unicode = pg_strcasecmp(tokenizer, "unicode") == 0;
+    bool is_utf8 = is_unicode && GetDatabaseEncoding() != PG_SQL_ASCII;
 
     InitMaterializedSRF(fcinfo, MAT_SRF_USE_EXPECTED_DESC);
-    deeplake_bm25_tokenize(text_to_cstring(PG_GETARG_TEXT_PP(0)), VARDATA_ANY(document),
-        (int)VARSIZE_ANY_EXHDR(document), put_token, fcinfo->resultinfo);
+    deeplake_bm25_tokenize(tokenizer, VARDATA_ANY(document), (int)VARSIZE_ANY_EXHDR(document),
+        is_utf8 ? put_utf8_token : put_token, fcinfo->resultinfo);
     return (Datum)0;
 }

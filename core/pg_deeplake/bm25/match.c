@@ -48,8 +48,8 @@ typedef struct {
     uint32 documents[DEEPLAKE_BM25_BLOCK_DOCUMENTS],
         unpacked_tfs[DEEPLAKE_BM25_BLOCK_DOCUMENTS];
 
-    bool is_spread;     /* tfs is of this window */
-    uint32 tfs[WINDOW]; /* by document less the window's first */
+    bool is_spread; /* what is of this window is at hand */
+    uint32 *tfs;    /* by document less the window's first; none where there is one block */
     DeeplakeBm25Pin skip_pin, postings_pin;
 } Cursor;
 
@@ -71,7 +71,7 @@ typedef struct {
     uint64 touched[N_WORDS];
     bool has_alive;
     uint8 alive[WINDOW / 8];
-    uint32 *exact; /* one tf per term */
+    DeeplakeBm25Count *exact; /* of one document */
     DeeplakeBm25Pin tid_pin, alive_pin;
 } Match;
 
@@ -114,10 +114,8 @@ unpack(Match *match, Cursor *cursor, const DeeplakeBm25Skip *skip, uint32 number
 static Cursor *
 open_cursor(Match *match, const DeeplakeBm25Entry *entry, double weight)
 {
-    Cursor *cursor = palloc(sizeof(*cursor));
+    Cursor *cursor = palloc0(sizeof(*cursor));
 
-    memset(cursor, 0, offsetof(Cursor, tfs));
-    cursor->skip_pin = cursor->postings_pin = (DeeplakeBm25Pin){0};
     cursor->entry = entry;
     cursor->weight = weight;
     cursor->n_blocks = deeplake_bm25_entry_n_blocks(entry);
@@ -186,6 +184,23 @@ find_unpacked(const Cursor *cursor, uint32 document)
     return low;
 }
 
+/* The tf of a document of the window, where that block is spread. A rare term has one block,
+ * which stays unpacked, and is searched: a query may have very many of them. */
+static uint32
+spread_tf(const Match *match, const Cursor *cursor, uint32 at)
+{
+    uint32 document = match->low + at;
+    int i;
+
+    if (!cursor->is_spread)
+        return 0;
+    if (cursor->n_blocks > 1)
+        return cursor->tfs[at];
+    i = find_unpacked(cursor, document);
+    return i < cursor->n_unpacked && cursor->documents[i] == document ? cursor->unpacked_tfs[i]
+                                                                      : 0;
+}
+
 /* For a block that goes on after the window: exactly, where it is unpacked. */
 static uint32
 next_unpacked(const Match *match, const Cursor *cursor, const WindowBlock *block)
@@ -246,16 +261,19 @@ spread(Match *match, Cursor *cursor, WindowBlock *block, bool is_essential)
         return;
 
     load_window(match);
-    if (!cursor->is_spread) {
-        memset(cursor->tfs, 0, sizeof(cursor->tfs));
-        cursor->is_spread = true;
+    if (cursor->n_blocks > 1 && !cursor->is_spread) {
+        if (!cursor->tfs)
+            cursor->tfs = palloc(WINDOW * sizeof(*cursor->tfs));
+        memset(cursor->tfs, 0, WINDOW * sizeof(*cursor->tfs));
     }
+    cursor->is_spread = true;
     for (; i < cursor->n_unpacked && cursor->documents[i] < match->high; i++) {
         uint32 at = cursor->documents[i] - match->low;
 
         if (at >= WINDOW)
             deeplake_bm25_reader_corrupted(match->reader, "postings are out of order");
-        cursor->tfs[at] = cursor->unpacked_tfs[i];
+        if (cursor->tfs)
+            cursor->tfs[at] = cursor->unpacked_tfs[i];
         if (!is_essential)
             continue;
         match->scores[at] += deeplake_bm25_contribution(
@@ -319,13 +337,18 @@ static void
 offer(Match *match, uint32 at)
 {
     DeeplakeBm25Hit hit;
+    uint32 n_exact = 0;
 
     for (int i = 0; i < match->query->n_terms; i++) {
         const Cursor *cursor = match->cursors[i];
 
-        match->exact[i] = cursor && cursor->is_spread ? cursor->tfs[at] : 0;
+        uint32 tf = cursor ? spread_tf(match, cursor, at) : 0;
+
+        if (tf > 0)
+            match->exact[n_exact++] = (DeeplakeBm25Count){(uint32)i, tf};
     }
-    hit.score = deeplake_bm25_query_score(match->query, match->exact, match->lengths[at]);
+    hit.score =
+        deeplake_bm25_query_score(match->query, match->exact, n_exact, match->lengths[at]);
     if (match->top->n == match->top->n_wanted && hit.score < match->top->hits[0].score)
         return;
     if (!is_alive(match, at))
@@ -355,7 +378,7 @@ look_up(Match *match, Cursor *cursor, uint32 at, double sum)
             return 0;
         spread(match, cursor, block, false);
     }
-    return cursor->is_spread ? cursor->tfs[at] : 0;
+    return spread_tf(match, cursor, at);
 }
 
 static void

@@ -135,7 +135,7 @@ collect(Relation index, const DeeplakeBm25Chain *chain, DeeplakeBm25Writer *writ
         DeeplakeBm25RecordTerms terms;
 
         ret_blocks[walk->n_pages - 1] = walk->block;
-        if (record->flags & DEEPLAKE_BM25_RECORD_DEAD)
+        if (walk->is_dead)
             continue;
         if (record->flags & DEEPLAKE_BM25_RECORD_NULL) {
             deeplake_bm25_writer_null(writer, &record->tid);

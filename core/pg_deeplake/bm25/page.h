@@ -128,8 +128,10 @@ typedef struct {
 StaticAssertDecl(sizeof(DeeplakeBm25Record) == 16, "DeeplakeBm25Record is on disk");
 
 #define DEEPLAKE_BM25_RECORD_FIRST 1 /* where a document begins */
-#define DEEPLAKE_BM25_RECORD_DEAD 2  /* taken out by VACUUM */
-#define DEEPLAKE_BM25_RECORD_NULL 4  /* a row whose text is NULL */
+/* Taken out by VACUUM. Where VACUUM was interrupted a document's later parts may lack it: the
+ * first part's is that of the document. */
+#define DEEPLAKE_BM25_RECORD_DEAD 2
+#define DEEPLAKE_BM25_RECORD_NULL 4 /* a row whose text is NULL */
 
 typedef struct {
     uint32 id;

@@ -211,7 +211,7 @@ deeplake_bm25_walk_start(DeeplakeBm25Walk *walk, Relation index, const DeeplakeB
 {
     walk->index = index;
     walk->chain = *chain;
-    walk->may_be_gone = walk->is_gone = false;
+    walk->may_be_gone = walk->is_gone = walk->is_dead = false;
     walk->next = chain->head;
     walk->n_pages = 0;
     walk->n_left = chain->id != 0 ? chain->n_records : 0;
@@ -273,6 +273,8 @@ deeplake_bm25_walk_next(DeeplakeBm25Walk *walk)
                        errhint("Run REINDEX.")));
     walk->at += deeplake_bm25_record_size(record);
     walk->n_left--;
+    if (record->flags & DEEPLAKE_BM25_RECORD_FIRST)
+        walk->is_dead = (record->flags & DEEPLAKE_BM25_RECORD_DEAD) != 0;
     return record;
 }
 

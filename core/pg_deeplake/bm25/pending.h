@@ -22,6 +22,7 @@ typedef struct {
     Relation index;
     DeeplakeBm25Chain chain;
     bool may_be_gone, is_gone;
+    bool is_dead; /* the document that the last record is of; its later parts may not say so */
     BlockNumber block, next; /* the page at work, and the one after */
     uint32 n_pages, n_left;  /* pages read; records to come */
     uint32 at, n_bytes;

@@ -109,14 +109,14 @@ weigh(DeeplakeBm25Query *query, uint64 n_documents, uint64 n_tokens)
 }
 
 float4
-deeplake_bm25_query_score(const DeeplakeBm25Query *query, const uint32 *tfs, uint32 length)
+deeplake_bm25_query_score(const DeeplakeBm25Query *query, const DeeplakeBm25Count *counts,
+    uint32 n_counts, uint32 length)
 {
     double score = 0.0;
 
-    for (int i = 0; i < query->n_terms; i++) {
-        if (tfs[i] > 0)
-            score += deeplake_bm25_contribution(query, query->terms[i].weight, tfs[i], length);
-    }
+    for (uint32 i = 0; i < n_counts; i++)
+        score += deeplake_bm25_contribution(
+            query, query->terms[counts[i].term].weight, counts[i].tf, length);
     return (float4)score;
 }
 
@@ -147,39 +147,66 @@ look_up(DeeplakeBm25Corpus *corpus)
     }
 }
 
-static DeeplakeBm25Match *
-add_match(DeeplakeBm25Corpus *corpus, const DeeplakeBm25Record *record)
+/* An array that has room for one more. */
+static void *
+with_room(void *array, Size n, Size *n_allocated, Size size)
 {
-    DeeplakeBm25Match *match;
+    if (n < *n_allocated)
+        return array;
+    *n_allocated = Max(*n_allocated * 2, 64);
+    return array ? repalloc_huge(array, *n_allocated * size) : palloc(*n_allocated * size);
+}
 
-    if (corpus->n_matches == corpus->n_matches_allocated) {
-        corpus->n_matches_allocated = Max(corpus->n_matches_allocated * 2, 64);
-        corpus->matches = corpus->matches
-                              ? repalloc_huge(corpus->matches,
-                                    corpus->n_matches_allocated * corpus->match_size)
-                              : palloc(corpus->n_matches_allocated * corpus->match_size);
-    }
-    match = deeplake_bm25_corpus_match(corpus, corpus->n_matches++);
-    memset(match, 0, corpus->match_size);
-    match->tid = record->tid;
-    match->flags = record->flags;
-    match->length = record->length;
-    return match;
+static void
+add_match(DeeplakeBm25Corpus *corpus, const DeeplakeBm25Record *record, bool is_dead)
+{
+    corpus->matches = with_room(corpus->matches, corpus->n_matches,
+        &corpus->n_matches_allocated, sizeof(*corpus->matches));
+    corpus->matches[corpus->n_matches++] = (DeeplakeBm25Match){
+        .tid = record->tid,
+        .is_dead = is_dead,
+        .length = record->length,
+        .first_count = corpus->n_counts,
+    };
+}
+
+static void
+add_count(DeeplakeBm25Corpus *corpus, int term, uint32 tf)
+{
+    corpus->counts = with_room(
+        corpus->counts, corpus->n_counts, &corpus->n_counts_allocated, sizeof(*corpus->counts));
+    corpus->counts[corpus->n_counts++] = (DeeplakeBm25Count){(uint32)term, tf};
+    corpus->matches[corpus->n_matches - 1].n_counts++;
+    corpus->query.terms[term].df++;
 }
 
 static void
 add_null(DeeplakeBm25Corpus *corpus, const DeeplakeBm25Record *record)
 {
-    if (record->flags & DEEPLAKE_BM25_RECORD_DEAD)
-        return;
-    if (corpus->n_nulls == corpus->n_nulls_allocated) {
-        corpus->n_nulls_allocated = Max(corpus->n_nulls_allocated * 2, 64);
-        corpus->nulls = corpus->nulls
-                            ? repalloc_huge(corpus->nulls,
-                                  corpus->n_nulls_allocated * sizeof(*corpus->nulls))
-                            : palloc(corpus->n_nulls_allocated * sizeof(*corpus->nulls));
-    }
+    corpus->nulls = with_room(
+        corpus->nulls, corpus->n_nulls, &corpus->n_nulls_allocated, sizeof(*corpus->nulls));
     corpus->nulls[corpus->n_nulls++] = record->tid;
+}
+
+static int
+compare_counts(const void *a, const void *b)
+{
+    const DeeplakeBm25Count *left = a, *right = b;
+
+    return left->term < right->term ? -1 : left->term > right->term;
+}
+
+/* Into the order that the score wants; a document lists them by its own words. */
+static void
+sort_counts(DeeplakeBm25Corpus *corpus)
+{
+    for (Size i = 0; i < corpus->n_matches; i++) {
+        const DeeplakeBm25Match *match = &corpus->matches[i];
+
+        if (match->n_counts > 1)
+            qsort(corpus->counts + match->first_count, match->n_counts, sizeof(*corpus->counts),
+                compare_counts);
+    }
 }
 
 /* False: its pages have become something else's. */
@@ -187,9 +214,8 @@ static bool
 match_chain(DeeplakeBm25Corpus *corpus, const DeeplakeBm25Chain *chain)
 {
     DeeplakeBm25Walk *walk = palloc(sizeof(*walk));
-    DeeplakeBm25Match *match = NULL;
     const DeeplakeBm25Record *record;
-    bool is_gone;
+    bool has_match = false, is_gone;
 
     corpus->n_documents += chain->n_documents;
     corpus->n_tokens += chain->n_tokens;
@@ -198,20 +224,20 @@ match_chain(DeeplakeBm25Corpus *corpus, const DeeplakeBm25Chain *chain)
     while ((record = deeplake_bm25_walk_next(walk))) {
         DeeplakeBm25RecordTerms terms;
 
-        if (record->flags & DEEPLAKE_BM25_RECORD_NULL)
+        if ((record->flags & DEEPLAKE_BM25_RECORD_NULL) && !walk->is_dead)
             add_null(corpus, record);
         if (record->flags & DEEPLAKE_BM25_RECORD_FIRST)
-            match = NULL;
+            has_match = false;
         deeplake_bm25_record_terms_start(&terms, record);
         while (deeplake_bm25_record_terms_next(&terms)) {
             int i = deeplake_bm25_query_find(&corpus->query, terms.token, terms.size);
 
             if (i < 0)
                 continue;
-            if (!match)
-                match = add_match(corpus, record);
-            match->tfs[i] = terms.tf;
-            corpus->query.terms[i].df++;
+            if (!has_match)
+                add_match(corpus, record, walk->is_dead);
+            has_match = true;
+            add_count(corpus, i, terms.tf);
         }
     }
     is_gone = walk->is_gone;
@@ -236,11 +262,10 @@ try_corpus(Relation index, const char *query, int query_size)
         corpus->query.tokenizer, query, query_size, add_term, &corpus->query);
 
     /* The chains first: they do not wait. */
-    corpus->match_size = MAXALIGN(
-        offsetof(DeeplakeBm25Match, tfs) + (Size)corpus->query.n_terms * sizeof(uint32));
     if (!match_chain(corpus, &corpus->meta.sealed) ||
         !match_chain(corpus, &corpus->meta.pending))
         return NULL;
+    sort_counts(corpus);
     look_up(corpus);
     weigh(&corpus->query, corpus->n_documents, corpus->n_tokens);
     return corpus;
@@ -272,6 +297,7 @@ deeplake_bm25_corpus(Relation index, const char *query, int query_size)
 struct DeeplakeBm25Scorer {
     DeeplakeBm25Query query;
     uint32 length;
+    DeeplakeBm25Count *counts; /* of the terms that the document at hand has */
     uint32 tfs[FLEXIBLE_ARRAY_MEMBER];
 };
 
@@ -293,6 +319,8 @@ deeplake_bm25_scorer(Relation index, const char *query, int query_size)
     prepared = &corpus->query;
     scorer = palloc0(
         offsetof(DeeplakeBm25Scorer, tfs) + ((Size)prepared->n_terms + 1) * sizeof(uint32));
+    scorer->counts = palloc_extended(
+        ((Size)prepared->n_terms + 1) * sizeof(*scorer->counts), MCXT_ALLOC_HUGE);
     scorer->query = (DeeplakeBm25Query){.base = prepared->base, .slope = prepared->slope};
     grow(&scorer->query);
     for (int i = 0; i < prepared->n_terms; i++) {
@@ -318,9 +346,14 @@ count_token(const char *token, int size, void *data)
 float4
 deeplake_bm25_score(DeeplakeBm25Scorer *scorer, const char *document, int document_size)
 {
+    uint32 n_counts = 0;
+
     scorer->length = 0;
     memset(scorer->tfs, 0, (Size)scorer->query.n_terms * sizeof(uint32));
     deeplake_bm25_tokenizer_run(
         scorer->query.tokenizer, document, document_size, count_token, scorer);
-    return deeplake_bm25_query_score(&scorer->query, scorer->tfs, scorer->length);
+    for (int i = 0; i < scorer->query.n_terms; i++)
+        if (scorer->tfs[i] > 0)
+            scorer->counts[n_counts++] = (DeeplakeBm25Count){(uint32)i, scorer->tfs[i]};
+    return deeplake_bm25_query_score(&scorer->query, scorer->counts, n_counts, scorer->length);
 }

@@ -32,12 +32,17 @@ typedef struct {
     DeeplakeBm25Tokenizer *tokenizer;
 } DeeplakeBm25Query;
 
-/* A pending document with at least one term; followed by the tf of each. */
+/* How often a document has one of the query's terms. */
+typedef struct {
+    uint32 term, tf;
+} DeeplakeBm25Count;
+
+/* A pending document with at least one term. */
 typedef struct {
     ItemPointerData tid;
-    uint16 flags;
-    uint32 length;
-    uint32 tfs[FLEXIBLE_ARRAY_MEMBER];
+    bool is_dead;
+    uint32 length, n_counts;
+    Size first_count;
 } DeeplakeBm25Match;
 
 typedef struct {
@@ -47,19 +52,15 @@ typedef struct {
     uint64 n_documents, n_tokens;
     DeeplakeBm25Reader **readers; /* one per segment */
     DeeplakeBm25Entry *entries;   /* segment · n_terms + term; df = 0 where there is none */
-    char *matches;
-    Size n_matches, n_matches_allocated, match_size;
+    DeeplakeBm25Match *matches;
+    Size n_matches, n_matches_allocated;
+    DeeplakeBm25Count *counts; /* of all matches */
+    Size n_counts, n_counts_allocated;
     ItemPointerData *nulls; /* of pending rows whose text is NULL */
     Size n_nulls, n_nulls_allocated;
 } DeeplakeBm25Corpus;
 
 DeeplakeBm25Corpus *deeplake_bm25_corpus(Relation index, const char *query, int query_size);
-
-static inline DeeplakeBm25Match *
-deeplake_bm25_corpus_match(const DeeplakeBm25Corpus *corpus, Size i)
-{
-    return (DeeplakeBm25Match *)(corpus->matches + i * corpus->match_size);
-}
 
 /* Which term a token is; -1: none of them. */
 int deeplake_bm25_query_find(const DeeplakeBm25Query *query, const char *token, int size);
@@ -73,6 +74,6 @@ deeplake_bm25_contribution(
     return weight * tf / (tf + query->base + query->slope * length);
 }
 
-/* The score: the one place where it is computed. tfs has one per term of the query. */
-float4
-deeplake_bm25_query_score(const DeeplakeBm25Query *query, const uint32 *tfs, uint32 length);
+/* The score: the one place where it is computed. counts are by ascending term. */
+float4 deeplake_bm25_query_score(const DeeplakeBm25Query *query,
+    const DeeplakeBm25Count *counts, uint32 n_counts, uint32 length);

@@ -392,9 +392,10 @@ deeplake_bm25_reader_postings(DeeplakeBm25Reader *reader, DeeplakeBm25Pin *pin,
     DeeplakeBm25Block block;
     int n;
     uint32 n_packed;
+    bool is_wrong = false;
 
     if (entry->df == 1) {
-        if (entry->document >= reader->segment.n_documents)
+        if (entry->document >= reader->segment.n_documents || entry->tf == 0)
             deeplake_bm25_reader_corrupted(reader, "a posting is of no document");
         ret_documents[0] = entry->document;
         ret_tfs[0] = entry->tf;
@@ -414,12 +415,15 @@ deeplake_bm25_reader_postings(DeeplakeBm25Reader *reader, DeeplakeBm25Pin *pin,
     memset(bytes + skip->n_bytes, 0, 8);
     ret_documents[0] = block.first_document;
     unpack(bytes + sizeof(block), ret_documents + 1, n - 1, block.doc_bits);
-    for (int i = 1; i < n; i++)
+    for (int i = 1; i < n; i++) {
         ret_documents[i] += ret_documents[i - 1] + 1;
+        is_wrong |= ret_documents[i] <= ret_documents[i - 1];
+    }
     unpack(bytes + sizeof(block) + n_packed, ret_tfs, n, block.tf_bits);
     for (int i = 0; i < n; i++)
-        ret_tfs[i]++;
-    if (ret_documents[n - 1] >= reader->segment.n_documents)
+        is_wrong |= ++ret_tfs[i] == 0;
+    /* Whoever reads them has arrays of as many as there are documents. */
+    if (is_wrong || ret_documents[n - 1] >= reader->segment.n_documents)
         deeplake_bm25_reader_corrupted(reader, "a posting is of no document");
     return n;
 }

@@ -92,13 +92,14 @@ static void
 offer_pending(DeeplakeBm25Scan *scan)
 {
     for (Size i = 0; i < scan->corpus->n_matches; i++) {
-        const DeeplakeBm25Match *match = deeplake_bm25_corpus_match(scan->corpus, i);
+        const DeeplakeBm25Match *match = &scan->corpus->matches[i];
         DeeplakeBm25Hit hit;
 
-        if (match->flags & DEEPLAKE_BM25_RECORD_DEAD)
+        if (match->is_dead)
             continue;
         hit.tid = match->tid;
-        hit.score = deeplake_bm25_query_score(&scan->corpus->query, match->tfs, match->length);
+        hit.score = deeplake_bm25_query_score(&scan->corpus->query,
+            scan->corpus->counts + match->first_count, match->n_counts, match->length);
         deeplake_bm25_top_offer(&scan->top, &hit);
     }
 }

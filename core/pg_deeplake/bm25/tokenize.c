@@ -96,13 +96,17 @@ run_unicode(
     char token[DEEPLAKE_BM25_TOKEN_MAX];
     int n_token = 0;
     bool is_cut = false;
-    int at = 0;
+    int at = 0, next_check = 0;
 
     while (at < size) {
         char lowered[4];
         int n_lowered = 0;
         int n_bytes = word_character(text + at, size - at, is_utf8, lowered, &n_lowered);
 
+        if (at >= next_check) {
+            CHECK_FOR_INTERRUPTS();
+            next_check = at + 65536;
+        }
         if (n_bytes > 0) {
             is_cut = is_cut || n_token + n_lowered > DEEPLAKE_BM25_TOKEN_MAX;
             if (!is_cut) {
@@ -117,11 +121,32 @@ run_unicode(
         n_token = 0;
         is_cut = false;
         at += is_utf8 ? pg_utf_mblen((const unsigned char *)text + at) : 1;
-        if ((at & 0xffff) < 4)
-            CHECK_FOR_INTERRUPTS();
     }
     if (n_token > 0)
         function(token, n_token, data);
+}
+
+/* What has no character in UTF-8, as five bytes of WIN1252, ends a word: the table may hold it,
+ * and so must the index. */
+static char *
+to_utf8(Oid conversion, int encoding, const char *text, int size)
+{
+    Size room = Min((Size)size * MAX_CONVERSION_GROWTH + 1, (Size)INT_MAX);
+    char *converted = palloc_extended(room, MCXT_ALLOC_HUGE);
+    Size n_converted = 0;
+    int at = 0;
+
+    for (;;) {
+        at += pg_do_encoding_conversion_buf(conversion, encoding, PG_UTF8,
+            (unsigned char *)unconstify(char *, text + at), size - at,
+            (unsigned char *)converted + n_converted, (int)(room - n_converted), true);
+        n_converted += strlen(converted + n_converted);
+        if (at >= size || n_converted + 1 >= room)
+            return converted;
+        at += Min(pg_encoding_mblen(encoding, text + at), size - at);
+        converted[n_converted++] = ' ';
+        converted[n_converted] = '\0';
+    }
 }
 
 /* --- a text search configuration --- */
@@ -189,6 +214,7 @@ deeplake_bm25_tokenizer_run(const DeeplakeBm25Tokenizer *tokenizer, const char *
     DeeplakeTokenFunction function, void *data)
 {
     int encoding = GetDatabaseEncoding();
+    Oid conversion;
     char *converted;
 
     if (OidIsValid(tokenizer->configuration)) {
@@ -199,12 +225,12 @@ deeplake_bm25_tokenizer_run(const DeeplakeBm25Tokenizer *tokenizer, const char *
         run_unicode(text, size, encoding == PG_UTF8, function, data);
         return;
     }
-    converted = (char *)pg_do_encoding_conversion(
-        (unsigned char *)unconstify(char *, text), size, encoding, PG_UTF8);
-    if (converted == text) {
-        run_unicode(text, size, true, function, data);
+    conversion = FindDefaultConversionProc(encoding, PG_UTF8);
+    if (!OidIsValid(conversion)) {
+        run_unicode(text, size, false, function, data);
         return;
     }
+    converted = to_utf8(conversion, encoding, text, size);
     run_unicode(converted, (int)strlen(converted), true, function, data);
     pfree(converted);
 }

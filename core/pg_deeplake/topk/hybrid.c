@@ -10,8 +10,10 @@
 #include "core/pg_deeplake/vector.h"
 
 #include <access/genam.h>
+#include <access/htup_details.h>
 #include <access/table.h>
 #include <access/tableam.h>
+#include <access/transam.h>
 #include <catalog/pg_class.h>
 #include <catalog/pg_inherits.h>
 #include <executor/tuptable.h>
@@ -157,24 +159,29 @@ typedef void (*RowFunction)(Search *search, int table, TupleTableSlot *row, void
 
 /* In the order of TIDs, which a scan that joins another one's would not be. */
 static void
+for_each_row_of(Search *search, int table, RowFunction function, void *data)
+{
+    Relation relation = search->tables[table].relation;
+    TupleTableSlot *row = table_slot_create(relation, NULL);
+    TableScanDesc scan =
+        table_beginscan_strat(relation, search->snapshot, 0, NULL, true, false);
+
+    while (table_scan_getnextslot(scan, ForwardScanDirection, row)) {
+        CHECK_FOR_INTERRUPTS();
+        MemoryContext old = MemoryContextSwitchTo(search->per_row);
+        function(search, table, row, data);
+        MemoryContextSwitchTo(old);
+        MemoryContextReset(search->per_row);
+    }
+    table_endscan(scan);
+    ExecDropSingleTupleTableSlot(row);
+}
+
+static void
 for_each_row(Search *search, RowFunction function, void *data)
 {
-    for (int i = 0; i < search->n_tables; i++) {
-        Relation relation = search->tables[i].relation;
-        TupleTableSlot *row = table_slot_create(relation, NULL);
-        TableScanDesc scan =
-            table_beginscan_strat(relation, search->snapshot, 0, NULL, true, false);
-
-        while (table_scan_getnextslot(scan, ForwardScanDirection, row)) {
-            CHECK_FOR_INTERRUPTS();
-            MemoryContext old = MemoryContextSwitchTo(search->per_row);
-            function(search, i, row, data);
-            MemoryContextSwitchTo(old);
-            MemoryContextReset(search->per_row);
-        }
-        table_endscan(scan);
-        ExecDropSingleTupleTableSlot(row);
-    }
+    for (int i = 0; i < search->n_tables; i++)
+        for_each_row_of(search, i, function, data);
 }
 
 static void
@@ -211,16 +218,22 @@ offer_text(Search *search, int table, TupleTableSlot *row, void *data)
         offer(data, table, &row->tts_tid, score);
 }
 
+/* Whether an index has what the snapshot sees. One that was made since has the newest version
+ * of a row alone where versions share an entry (README.HOT); the planner does not take it
+ * either. */
+static bool
+is_old_enough(Relation index)
+{
+    return !index->rd_index->indcheckxmin ||
+           TransactionIdPrecedes(
+               HeapTupleHeaderGetXmin(index->rd_indextuple->t_data), TransactionXmin);
+}
+
 /* One table's matches from its index, until as many as are wanted were visible. */
 static void
-offer_matches(Search *search, int table, Best *best)
+offer_matches_of(Search *search, int table, Relation index, Best *best)
 {
     Relation relation = search->tables[table].relation;
-    Oid oid = deeplake_source_child_index(search->index, RelationGetRelid(relation));
-    if (!OidIsValid(oid))
-        return;
-
-    Relation index = index_open(oid, AccessShareLock);
     DeeplakeBm25Scan *scan =
         deeplake_bm25_scan_begin(index, search->query, search->query_size, best->n_wanted);
     IndexFetchTableData *fetch = table_index_fetch_begin(relation);
@@ -240,6 +253,21 @@ offer_matches(Search *search, int table, Best *best)
     ExecDropSingleTupleTableSlot(row);
     table_index_fetch_end(fetch);
     deeplake_bm25_scan_end(scan);
+}
+
+static void
+offer_matches(Search *search, int table, Best *best)
+{
+    Oid oid = deeplake_source_child_index(
+        search->index, RelationGetRelid(search->tables[table].relation));
+    if (!OidIsValid(oid))
+        return;
+
+    Relation index = index_open(oid, AccessShareLock);
+    if (is_old_enough(index))
+        offer_matches_of(search, table, index, best);
+    else
+        for_each_row_of(search, table, offer_text, best);
     index_close(index, AccessShareLock);
 }
 
@@ -414,14 +442,19 @@ column_of(Relation relation, const DeeplakeHybridSource *source, AttrNumber colu
 static void
 open_tables(Search *search, const DeeplakeHybridSource *source)
 {
-    List *oids = find_all_inheritors(source->table, AccessShareLock, NULL);
+    List *oids = source->with_children
+                     ? find_all_inheritors(source->table, AccessShareLock, NULL)
+                     : list_make1_oid(source->table);
     ListCell *cell;
 
     search->tables = palloc(sizeof(HybridTable) * (Size)list_length(oids));
     foreach (cell, oids) {
         Relation relation = table_open(lfirst_oid(cell), NoLock);
         char kind = relation->rd_rel->relkind;
-        if (kind != RELKIND_RELATION && kind != RELKIND_MATVIEW) {
+        /* Another session's temporary child has no rows here: the planner leaves it out, too.
+         */
+        if ((kind != RELKIND_RELATION && kind != RELKIND_MATVIEW) ||
+            RELATION_IS_OTHER_TEMP(relation)) {
             table_close(relation, NoLock);
             continue;
         }

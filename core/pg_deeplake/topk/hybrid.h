@@ -14,6 +14,10 @@
  * row that is no candidate, without ORDER BY, and within any other query. What is NULL (a row's
  * vector or text, or the query's) adds 0.
  *
+ * Candidates are not restricted to what row security lets the user see: so values tell
+ * something of hidden rows, as BM25's statistics do (README.md says so), in exchange for being
+ * the same for everybody.
+ *
  * BM25 is by the text column's bm25 index, or by statistics that are counted first.
  */
 
@@ -24,7 +28,8 @@
 #include <storage/itemptr.h>
 
 typedef struct {
-    Oid table; /* as the query names it: it may have children */
+    Oid table;          /* as the query names it … */
+    bool with_children; /* … and not as FROM ONLY */
     AttrNumber vector_column, text_column;
     int64 n_wanted; /* of each side */
 } DeeplakeHybridSource;

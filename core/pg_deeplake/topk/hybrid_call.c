@@ -42,14 +42,17 @@ deeplake_hybrid_search(PG_FUNCTION_ARGS)
 static void
 prepare(FunctionCallInfo fcinfo, HybridCall *call, HeapTupleHeader query)
 {
+    deeplake_source_check_call(fcinfo);
+    Node *row_table =
+        list_nth(((FuncExpr *)fcinfo->flinfo->fn_expr)->args, DEEPLAKE_HYBRID_ROW_TABLE);
     DeeplakeHybridSource source = {
         .table = PG_GETARG_OID(DEEPLAKE_HYBRID_TABLE),
+        .with_children = !IsA(row_table, Const), /* as the planner found */
         .vector_column = PG_GETARG_INT16(DEEPLAKE_HYBRID_VECTOR_COLUMN),
         .text_column = PG_GETARG_INT16(DEEPLAKE_HYBRID_TEXT_COLUMN),
         .n_wanted = PG_GETARG_INT32(DEEPLAKE_HYBRID_N_WANTED),
     };
 
-    deeplake_source_check_call(fcinfo);
     call->hybrid = NULL;
     MemoryContextReset(call->context);
     MemoryContext old = MemoryContextSwitchTo(call->context);

@@ -147,6 +147,7 @@ begin_query(DeeplakeTopk *scan, Datum query)
     List *call = list_nth(scan->plan->custom_private, DEEPLAKE_TOPK_CALL);
     DeeplakeHybridSource source = {
         .table = RelationGetRelid(scan->scan.ss.ss_currentRelation),
+        .with_children = false, /* topk.c takes no other */
         .vector_column = (AttrNumber)intVal(linitial(call)),
         .text_column = (AttrNumber)intVal(lsecond(call)),
         .n_wanted = intVal(lthird(call)),

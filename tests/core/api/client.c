@@ -212,7 +212,7 @@ test_read_only_makes_no_workspace(Fixture *fixture, gconstpointer unused)
         fixture->service, 404, NULL, "{\"error\":\"Not found: /workspaces/ws\"}");
     g_assert_false(lake_api_client_open(fixture->client, TRUE, NULL, &fixture->error));
     assert_error(fixture, LAKE_ERROR_NOT_FOUND, "WorkspaceError",
-        "the workspace ws: Not found: /workspaces/ws");
+        "the workspace ws, which a read-only mount does not make: Not found: /workspaces/ws");
     g_assert_cmpuint(canned_service_n_requests(fixture->service), ==, 1);
 }
 

@@ -69,14 +69,15 @@ value_of(const Stored *stored, const char *column)
     return NULL;
 }
 
-/* Names between SELECT and FROM; caller frees. */
+/* Names between the SELECT on the ledger and its FROM; caller frees. */
 static GStrv
 get_columns(const char *sql)
 {
-    const char *list = sql + strlen("SELECT ");
-    const char *end = strstr(list, " FROM ");
+    const char *list = strstr(sql, "SELECT path");
+    const char *end = list ? strstr(list, " FROM ") : NULL;
 
     g_assert_nonnull(end);
+    list += strlen("SELECT ");
     g_autofree char *names = g_strndup(list, (gsize)(end - list));
     return g_strsplit(names, ", ", -1);
 }
@@ -103,6 +104,9 @@ answer_entries(CannedServer *server, const LakeStatement *statement, gboolean is
             for (guint column = 0; column < n_columns; column++)
                 g_ptr_array_add(values, value_of(stored, columns[column]));
     }
+    /* Whoever asks for one entry gets a row in any case. */
+    while (!is_listing && values->len < n_columns)
+        g_ptr_array_add(values, NULL);
     return make_result(n_columns, values->pdata, values->len);
 }
 

@@ -8,7 +8,7 @@
 #define MIB ((gint64)1024 * 1024)
 #define WINDOW (2 * MIB)
 #define MADE_WINDOW (16 * MIB)
-#define HELD_MAX (32 * MIB)
+#define HELD_MAX (24 * MIB)
 #define PIECE ((gint64)LAKE_ROW_PIECE_BYTES)
 #define SOON_US (5 * G_TIME_SPAN_SECOND)
 #define N_THREADS 6
@@ -28,10 +28,17 @@ typedef struct {
     guint pause_ms; /* after the last piece */
 } Source;
 
-static guint8
-byte_at(gint64 offset)
+/* A pattern whose length no piece or window is a multiple of; copied, as a sanitizer makes a
+ * loop over bytes slow. */
+#define PATTERN_BYTES 65521
+
+static guint8 pattern[PATTERN_BYTES];
+
+static void
+make_pattern(void)
 {
-    return (guint8)((offset * 2654435761U) >> 13);
+    for (guint i = 0; i < PATTERN_BYTES; i++)
+        pattern[i] = (guint8)((i * 2654435761U) >> 13);
 }
 
 static GBytes *
@@ -39,8 +46,12 @@ bytes_from(gint64 offset, gsize n_bytes)
 {
     guint8 *bytes = g_malloc(n_bytes);
 
-    for (gsize i = 0; i < n_bytes; i++)
-        bytes[i] = byte_at(offset + (gint64)i);
+    for (gsize done = 0; done < n_bytes;) {
+        gsize at = ((gsize)offset + done) % PATTERN_BYTES;
+        gsize n = MIN(n_bytes - done, PATTERN_BYTES - at);
+        memcpy(bytes + done, pattern + at, n);
+        done += n;
+    }
     return g_bytes_new_take(bytes, n_bytes);
 }
 
@@ -223,18 +234,16 @@ first_piece_first(Source *source, gconstpointer user_data)
 static void
 next_comes_unasked(Source *source, gconstpointer user_data)
 {
-    LakeRowWindows *windows = windows_of(source, 4 * WINDOW);
+    LakeRowWindows *windows = windows_of(source, 9 * WINDOW);
 
     /* While the first is under way, too: the same thread goes on. */
     source->gate = WINDOW - PIECE;
     for (gint64 offset = 0; offset + PIECE < WINDOW; offset += PIECE)
         assert_read(windows, offset, (gsize)PIECE);
-    open_gate(source, -1);
-    assert_comes(windows, 2 * WINDOW - 1);
-    g_assert_false(is_there(windows, 2 * WINDOW));
-    assert_read(windows, WINDOW, (gsize)WINDOW / 2);
-    assert_comes(windows, 3 * WINDOW - 1);
-    g_assert_cmpuint(n_streams(source), ==, 3);
+    open_gate(source, 5 * WINDOW);
+    /* By one more fetch, and no further than that before somebody reads there. */
+    assert_comes(windows, 5 * WINDOW - 1);
+    g_assert_cmpuint(n_streams(source), ==, 2);
     lake_row_windows_free(windows);
 }
 
@@ -271,12 +280,12 @@ short_reads_alone(Source *source, gconstpointer user_data)
 static void
 many_have_one_bound(Source *source, gconstpointer user_data)
 {
-    LakeRowWindows *all[64];
+    LakeRowWindows *all[24];
     gint64 most = 0;
 
     for (guint i = 0; i < G_N_ELEMENTS(all); i++)
         all[i] = windows_of(source, 3 * WINDOW);
-    for (gint64 offset = 0; offset < 3 * WINDOW; offset += WINDOW / 2)
+    for (gint64 offset = 0; offset < 3 * WINDOW; offset += WINDOW)
         for (guint i = 0; i < G_N_ELEMENTS(all); i++) {
             assert_read(all[i], offset, 100000);
             most = MAX(most, lake_row_windows_held_bytes());
@@ -301,7 +310,8 @@ idle_make_room(Source *source, gconstpointer user_data)
         assert_read(idle[i], 0, (gsize)WINDOW);
     }
     g_assert_cmpint(lake_row_windows_held_bytes(), ==, HELD_MAX);
-    g_assert_true(is_there(idle[0], 0));
+    for (guint i = 0; i < G_N_ELEMENTS(idle); i++)
+        g_assert_true(is_there(idle[i], 0)); /* asked for just now, however slow we are */
     assert_read(late, 0, 1);
     g_assert_false(is_there(late, 0));
     g_usleep(G_TIME_SPAN_SECOND + 100 * 1000);
@@ -436,11 +446,11 @@ read_here_and_there(gpointer data)
     Reader *reader = data;
     g_autoptr(GRand) dice = g_rand_new_with_seed(reader->seed);
 
-    for (int i = 0; i < 60; i++) {
-        gint64 offset = g_rand_int_range(dice, 0, (gint32)(7 * WINDOW));
+    for (int i = 0; i < 20; i++) {
+        gint64 offset = g_rand_int_range(dice, 0, (gint32)(5 * WINDOW));
         assert_read(reader->windows, offset, i % 3 ? 5000 : 1500000);
     }
-    for (gint64 offset = 0; offset < 8 * WINDOW; offset += PIECE)
+    for (gint64 offset = 0; offset < 6 * WINDOW; offset += PIECE)
         assert_read(reader->windows, offset, (gsize)PIECE);
     return NULL;
 }
@@ -448,8 +458,8 @@ read_here_and_there(gpointer data)
 static void
 several_threads(Source *source, gconstpointer user_data)
 {
-    LakeRowWindows *windows = windows_of(source, 8 * WINDOW);
-    LakeRowWindows *other = windows_of(source, 8 * WINDOW);
+    LakeRowWindows *windows = windows_of(source, 6 * WINDOW);
+    LakeRowWindows *other = windows_of(source, 6 * WINDOW);
     Reader readers[N_THREADS];
     GThread *threads[N_THREADS];
 
@@ -470,6 +480,7 @@ int
 main(int argc, char **argv)
 {
     g_test_init(&argc, &argv, NULL);
+    make_pattern();
     ADD("any-range-can-be-read", any_range);
     ADD("a-piece-is-read-before-its-window-is-whole", first_piece_first);
     ADD("the-next-window-comes-unasked", next_comes_unasked);
