@@ -327,3 +327,32 @@ canned_service_dup_dead_url(void)
     canned_service_free(service);
     return url;
 }
+
+void
+canned_service_open_session(CannedService *service, LakeApiSession *ret_session)
+{
+    /* {"OrgID":"org-1"} */
+    g_autoptr(LakeToken) token =
+        lake_token_new("eyJhbGciOiJub25lIn0.eyJPcmdJRCI6Im9yZy0xIn0.x", NULL);
+    const LakeApiOptions options = {
+        .url = service->url,
+        .workspace = "ws",
+        .token = token,
+        .connect_timeout_ms = 5000,
+        .staging_dir = g_get_tmp_dir(),
+    };
+
+    *ret_session = (LakeApiSession){
+        .client = lake_api_client_new(&options),
+        .statement_timeout_ms = 20000,
+        .interactive_timeout_ms = 20000,
+    };
+    lake_api_lag_init(&ret_session->lag, 0);
+}
+
+void
+canned_service_close_session(LakeApiSession *session)
+{
+    lake_api_client_free(session->client);
+    lake_api_lag_clear(&session->lag);
+}

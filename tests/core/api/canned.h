@@ -6,6 +6,7 @@
  * Answers are given in the order in which they were added, each once; after the last one comes
  * 200 with {}. A thread serves each connection. */
 
+#include "core/api/session.h"
 #include <gio/gio.h>
 
 typedef struct CannedService CannedService;
@@ -45,3 +46,7 @@ void canned_service_wait(CannedService *service, guint n_requests);
 
 /* A port of loopback on which nobody listens: "http://127.0.0.1:PORT"; caller frees. */
 char *canned_service_dup_dead_url(void);
+
+/* A session with the service, whose changes nobody waits for. */
+void canned_service_open_session(CannedService *service, LakeApiSession *ret_session);
+void canned_service_close_session(LakeApiSession *session);
