@@ -14,7 +14,7 @@
 
 /* What a read of the kernel's is at most where a program reads on. The server makes such a
  * piece within the processor's cache: a value costs it a third of what it costs as substrings
- * of 2 MiB, and half of what it costs as a whole. */
+ * of 2 MiB, and no more than as a whole. */
 #define LAKE_ROW_PIECE_BYTES (256 * 1024)
 
 /* Where the bytes come from: in one piece, or in pieces of LAKE_ROW_PIECE_BYTES, of which the
