@@ -136,9 +136,11 @@ fail_missing(GError **error)
 static gboolean
 claims_take_text(Claims *claims, const char *text, GError **error)
 {
-    const char *begin = text ? text + strspn(text, SPACE) : "";
-    gsize length = strlen(begin);
+    if (!text)
+        return fail_missing(error);
 
+    const char *begin = text + strspn(text, SPACE);
+    gsize length = strlen(begin);
     while (length > 0 && strchr(SPACE, begin[length - 1]))
         length--;
     if (length == 0)

@@ -103,7 +103,8 @@ test_malformed(void)
 
     for (gsize i = 0; i < G_N_ELEMENTS(texts); i++) {
         g_autoptr(GError) error = NULL;
-        g_test_message("%s", texts[i]);
+        g_autofree char *shown = g_strescape(texts[i], NULL); /* TAP is UTF-8 */
+        g_test_message("%s", shown);
         g_assert_null(lake_token_new(texts[i], &error));
         g_assert_error(error, LAKE_ERROR, LAKE_ERROR_BAD_INPUT);
         g_assert_cmpstr(lake_error_class_name(error), ==, "TokenError");

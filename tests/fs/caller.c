@@ -22,6 +22,9 @@ fork_sleeper(int blocked)
     if (child == 0) {
         sigset_t signals;
 
+        /* Whoever ran the tests may ignore some, as nohup does. */
+        for (int number = 1; number < NSIG; number++)
+            (void)signal(number, SIG_DFL);
         (void)sigemptyset(&signals);
         (void)sigaddset(&signals, blocked);
         (void)sigprocmask(SIG_BLOCK, &signals, NULL);
