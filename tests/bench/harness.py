@@ -116,14 +116,14 @@ class Bench:
         os.sync()
         time.sleep(1.2)  # and the kernel's entry and attribute caches have run out
 
-    def timed(self, *commands, expect_empty=False, cwd=None):
-        """Seconds that the commands take one after the other."""
+    def timed(self, *commands, expect_empty=False, cwd=None, env=None):
+        """Seconds that the commands take one after the other; env: instead of ours."""
         self.settle()
         started = time.monotonic()
         for arguments in commands:
             ran = subprocess.run(arguments, check=False, cwd=cwd, stdout=subprocess.PIPE,
                                  stderr=subprocess.PIPE, stdin=subprocess.DEVNULL,
-                                 env={**os.environ, "LC_ALL": "C.UTF-8"})
+                                 env=env or {**os.environ, "LC_ALL": "C.UTF-8"})
             if ran.returncode:
                 raise SystemExit(f"{' '.join(arguments)[:300]} ended with {ran.returncode}:\n"
                                  + ran.stderr.decode(errors="replace")[-2000:])
@@ -182,9 +182,10 @@ class Bench:
         return seconds, peak
 
     def report(self, step, what, seconds, peak, amount, against=None, also=(),
-               unit="s"):
+               unit="s", facts=None):
         """against: list of Against; without it ours stands against the sum of all peers. also:
-        further judged() figures of the step. unit: of what is shown, s or ms."""
+        further judged() figures of the step. unit: of what is shown, s or ms. facts: what else
+        is to be told, a text for each word."""
         peers = [name for name in seconds if name != "ours"]
         if against is None:
             against = [Against(*peers)]
@@ -193,7 +194,7 @@ class Bench:
         result = {"step": step, "what": what, "seconds": seconds, "amount": amount,
                   "median": {name: statistics.median(values)
                              for name, values in seconds.items()},
-                  "ratios": ratios + list(also), "unit": unit,
+                  "ratios": ratios + list(also), "unit": unit, "facts": facts or {},
                   "peak_bytes": peak["VmHWM"], "resident_bytes": peak["VmRSS"],
                   "server_peak_bytes": peak["server"]}
         self.results.append(result)
@@ -270,6 +271,8 @@ def show(result):
         asked = "" if one["asked"] is None else \
             f"  asked: {one['asked']:.2f}, {'met' if one['is_met'] else 'NOT met'}"
         print(f"  {'ratio':<14} {one['ratio']:8.2f}    {one['what']}{spread}{asked}")
+    for name, text in result["facts"].items():
+        print(f"  {name:<14} {text}")
     daemon = (f"{result['peak_bytes'] / 2**20:8.1f} MiB at most, "
               f"{result['resident_bytes'] / 2**20:.1f} MiB after; " if result["peak_bytes"]
               else " " * 9)
