@@ -150,12 +150,9 @@ claims_take_text(Claims *claims, const char *text, GError **error)
         return FALSE;
     }
 
-    gsize n_prefix = strlen(HEADER);
-    char *joined = g_malloc0(n_prefix + length + 1);
-    memcpy(joined, HEADER, n_prefix);
-    memcpy(joined + n_prefix, begin, length);
+    char *joined = g_strdup_printf(HEADER "%.*s", (int)length, begin);
     claims->header = lake_secret_dup(joined, -1);
-    explicit_bzero(joined, n_prefix + length);
+    explicit_bzero(joined, strlen(joined));
     g_free(joined);
     return TRUE;
 }
