@@ -354,6 +354,9 @@ parse_members(LakeApiAnswer *answer, LakeJsonScan *scan, GError **error)
 static gboolean
 parse(LakeApiAnswer *answer, GError **error)
 {
+    if (answer->n_bytes == 0)
+        return TRUE;
+
     LakeJsonScan scan = {.at = answer->text, .end = answer->text + answer->n_bytes};
 
     lake_json_scan_skip_space(&scan);
