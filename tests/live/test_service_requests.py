@@ -1,0 +1,62 @@
+# SPDX-License-Identifier: Apache-2.0
+"""How often the service is asked, where every request takes long: fs/SEMANTICS.md promises files,
+and nobody would wait for one request after the other."""
+
+import pytest
+
+from support import files
+
+N_FILES = 600
+
+
+@pytest.fixture
+def over_service(fresh_backend):
+    return fresh_backend("service")
+
+
+def ingest(backend, folder, table, n_there=0):
+    files.tree(str(folder), N_FILES, seed=7)
+    backend.service.forget_requests()
+    backend.command("ingest", table, f"{folder}/.").ok()
+    with backend.connect() as connection, connection.cursor() as cursor:
+        cursor.execute(f'SELECT count(DISTINCT file_id) FROM live."{table}"')
+        assert cursor.fetchone()[0] == N_FILES + n_there
+    return [request for request in backend.service.requests if request.statement]
+
+
+def test_many_files_share_few_requests(over_service, tmp_path):
+    """"Ingest": a table that is made for them, and six hundred files."""
+    over_service.service.latency = 0.05
+    requests = ingest(over_service, tmp_path / "files", "shared")
+
+    inserting = [one for one in requests if "WITH entry" in one.statement]
+    assert len(inserting) < N_FILES / 4
+    assert len(requests) - len(inserting) < 60, [one.statement[:80] for one in requests]
+
+
+def test_options_are_asked_for_by_one(over_service, tmp_path):
+    """"Ingest options": a hundred files at once, and what they say is asked for twice a
+    second."""
+    over_service.service.latency = 0.1
+    requests = ingest(over_service, tmp_path / "files", "optional")
+
+    asking = [one for one in requests if "SELECT options" in one.statement]
+    seconds = requests[-1].started - requests[0].started
+    assert 0 < len(asking) <= 2 + 2 * seconds + 1
+    assert not [one for one in requests
+                if "count(*)" in one.statement and "options" in one.statement]
+
+
+def test_options_do_not_wait_for_files(over_service, tmp_path):
+    """"Ingest options": files that were just copied change none, so nobody waits until they are
+    seen by all of the service."""
+    one = files.write(str(tmp_path / "one.txt"), b"it makes the table")
+    over_service.command("ingest", "unhindered", one).ok()
+    over_service.read_lag = "4s"
+    over_service.service.latency = 0.2
+    requests = ingest(over_service, tmp_path / "files", "unhindered", n_there=1)
+
+    times = [one.started for one in requests if "WITH entry" in one.statement]
+    assert len(times) > 5
+    assert times[-1] - times[0] > 0.6, "it was over before the options had to be asked again"
+    assert max(after - before for before, after in zip(times, times[1:])) < 3.5
