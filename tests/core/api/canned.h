@@ -7,7 +7,6 @@
  * 200 with {}. A thread serves each connection. */
 
 #include "core/api/session.h"
-#include <gio/gio.h>
 
 typedef struct CannedService CannedService;
 
@@ -16,6 +15,7 @@ typedef struct {
     gsize n_bytes;       /* of text; 0: to its end */
     gulong delay_ms;     /* before it */
     gboolean is_last;    /* hang up after it, without a word of that */
+    gboolean is_unasked; /* at the first bytes that come, whatever they are; then hang up */
     gboolean is_hasty;   /* before the request's body was read; then hang up */
     gboolean is_endless; /* after it, bytes until the line is cut */
 } CannedAnswer;
