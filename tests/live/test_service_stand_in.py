@@ -667,7 +667,7 @@ def test_a_backend_of_this_kind_is_a_service_over_a_database(fresh_backend):
     backend = fresh_backend("service")
     options, env = backend.options(), backend.environment()
     assert options == ["--state-dir", backend.state_dir, "--api-url", backend.service.url,
-                       "--ca-file", backend.service.ca_file]
+                       "--read-lag", "0", "--ca-file", backend.service.ca_file]
     assert env["DEEPLAKE_API_KEY"] == backend.service.token
     client = Client(backend.service)
     assert client.call("POST", "/workspaces", {"id": "space"}).status == 201
