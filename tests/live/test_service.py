@@ -25,11 +25,6 @@ def backend(postgres):
     tear_down(made)
 
 
-@pytest.fixture(scope="module")
-def shared_mount(backend):
-    return Mount(backend).start()
-
-
 @pytest.fixture
 def service(backend):
     """Whose faults end with the test."""

@@ -10,7 +10,7 @@ import pytest
 
 from support import files, pdfs
 from support.fixtures import make_backend, tear_down
-from support.mount import Mount, run, wait_for
+from support.mount import run, wait_for
 from support.service import statement
 
 STAGING = "deeplakefs_staging"
@@ -23,11 +23,6 @@ def backend(postgres):
     made = make_backend("service", postgres)
     yield made
     tear_down(made)
-
-
-@pytest.fixture(scope="module")
-def shared_mount(backend):
-    return Mount(backend).start()
 
 
 @pytest.fixture
