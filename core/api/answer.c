@@ -7,13 +7,14 @@
 #include <string.h>
 #include <sys/mman.h>
 
-#define JSON_OID 114            /* pg_type.dat */
-#define RELEASE_BYTES (4 << 20) /* a multiple of every page size */
+#define JSON_OID 114              /* pg_type.dat */
+#define RELEASE_BYTES (256 << 10) /* a multiple of every page size */
 
-/* A value, and its text in the arena of its result. */
+/* A value, and its text: in the arena of its result, but for bytes. */
 typedef struct {
     const char *json; /* into the answer; NULL: SQL NULL */
     gsize json_bytes;
+    const char *bytes;
     gsize text_at, text_bytes;
 } Cell;
 
@@ -25,6 +26,8 @@ typedef struct {
     GArray *cells;  /* of Cell, row by row */
     GString *arena; /* texts, each with a NUL behind it */
     gboolean *are_bytes;
+    GPtrArray
+        *bytes; /* values of such columns; an arena would take twice the room of large ones */
     gboolean has_json; /* the answer outlives it */
 } ApiResult;
 
@@ -59,6 +62,7 @@ result_free(LakeResult *result)
     g_array_unref(own->cells);
     g_string_free(own->arena, TRUE);
     g_free(own->are_bytes);
+    g_ptr_array_unref(own->bytes);
     g_free(own);
 }
 
@@ -91,7 +95,9 @@ result_text(const LakeResult *result, guint row, guint column)
 {
     const Cell *cell = cell_of(result, row, column);
 
-    return cell->json ? ((const ApiResult *)result)->arena->str + cell->text_at : NULL;
+    if (!cell->json)
+        return NULL;
+    return cell->bytes ? cell->bytes : ((const ApiResult *)result)->arena->str + cell->text_at;
 }
 
 static gsize
@@ -144,6 +150,7 @@ new_result(const GPtrArray *names, gint64 n_affected)
     result->cells = g_array_new(FALSE, FALSE, sizeof(Cell));
     result->arena = g_string_new(NULL);
     result->are_bytes = g_new0(gboolean, result->n_columns + 1);
+    result->bytes = g_ptr_array_new_with_free_func(g_free);
     return result;
 }
 
@@ -445,44 +452,44 @@ is_base64(const char *text, gsize n_bytes)
     return TRUE;
 }
 
+/* The bytes of a cell, with a NUL behind them. */
 static gboolean
-append_base64(GString *arena, const char *text, gsize n_bytes)
+decode_base64(ApiResult *result, Cell *cell, const char *text, gsize n_bytes)
 {
-    gsize at = arena->len;
     gint state = 0;
     guint save = 0;
 
     if (!is_base64(text, n_bytes))
         return FALSE;
-    g_string_set_size(arena, at + n_bytes / 4 * 3 + 3);
-    gsize n_decoded =
-        g_base64_decode_step(text, n_bytes, (guchar *)arena->str + at, &state, &save);
-    g_string_truncate(arena, at + n_decoded);
+    char *bytes = g_malloc(n_bytes / 4 * 3 + 1);
+    g_ptr_array_add(result->bytes, bytes);
+    cell->bytes = bytes;
+    cell->text_bytes = g_base64_decode_step(text, n_bytes, (guchar *)bytes, &state, &save);
+    bytes[cell->text_bytes] = '\0';
     return TRUE;
 }
 
 static gboolean
-append_bytes(GString *arena, const LakeJsonScanValue *value, GError **error)
+take_bytes(ApiResult *result, Cell *cell, const LakeJsonScanValue *value, GError **error)
 {
     gboolean is_good = FALSE;
 
     if (value->kind == LAKE_JSON_SCAN_STRING && value->has_escapes) {
         g_autoptr(GString) decoded = g_string_new(NULL);
         lake_json_scan_decode(value, decoded);
-        is_good = append_base64(arena, decoded->str, decoded->len);
+        is_good = decode_base64(result, cell, decoded->str, decoded->len);
     } else if (value->kind == LAKE_JSON_SCAN_STRING) {
-        is_good = append_base64(arena, value->text, value->n_bytes);
+        is_good = decode_base64(result, cell, value->text, value->n_bytes);
     }
     return is_good || fail(error, "a value that is bytes is not base64");
 }
 
-static gboolean
-append_text(ApiResult *result, guint column, const LakeJsonScanValue *value, GError **error)
+static void
+take_text(ApiResult *result, Cell *cell, const LakeJsonScanValue *value)
 {
     GString *arena = result->arena;
 
-    if (result->are_bytes[column])
-        return append_bytes(arena, value, error);
+    cell->text_at = arena->len;
     switch (value->kind) {
     case LAKE_JSON_SCAN_NULL:
         break;
@@ -505,7 +512,8 @@ append_text(ApiResult *result, guint column, const LakeJsonScanValue *value, GEr
         g_string_append_len(arena, value->text, (gssize)value->n_bytes);
         break;
     }
-    return TRUE;
+    cell->text_bytes = arena->len - cell->text_at;
+    g_string_append_c(arena, '\0');
 }
 
 /* A string's token has its quotes around it. */
@@ -524,15 +532,18 @@ set_json(Cell *cell, const LakeJsonScanValue *value)
 static gboolean
 take_cell(ApiResult *result, guint n_before, const LakeJsonScanValue *value, GError **error)
 {
-    Cell cell = {.text_at = result->arena->len};
+    guint column = result->cells->len - n_before;
+    Cell cell = {0};
 
-    if (result->cells->len - n_before >= result->n_columns)
+    if (column >= result->n_columns)
         return fail(error, "a row has more values than there are columns");
     set_json(&cell, value);
-    if (cell.json && !append_text(result, result->cells->len - n_before, value, error))
-        return FALSE;
-    cell.text_bytes = result->arena->len - cell.text_at;
-    g_string_append_c(result->arena, '\0');
+    if (cell.json && result->are_bytes[column]) {
+        if (!take_bytes(result, &cell, value, error))
+            return FALSE;
+    } else if (cell.json) {
+        take_text(result, &cell, value);
+    }
     g_array_append_val(result->cells, cell);
     return TRUE;
 }

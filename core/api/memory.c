@@ -2,41 +2,57 @@
 #include "core/api/memory.h"
 
 #include <glib.h>
-#include <malloc.h>
+#include <stddef.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
-#include <unistd.h>
 
 #define LARGE_BYTES ((size_t)64 * 1024)
 
-/* The whole pages of a large piece; only those are to be told of. */
-static void
-advise(void *memory, int advice)
-{
-    size_t page_bytes = (size_t)sysconf(_SC_PAGESIZE);
-    guintptr begin = ((guintptr)memory + page_bytes - 1) / page_bytes * page_bytes;
-    guintptr end = ((guintptr)memory + malloc_usable_size(memory)) / page_bytes * page_bytes;
+/* What stands before each piece. */
+typedef union {
+    size_t n_bytes; /* of the piece */
+    max_align_t alignment;
+} Header;
 
-    if (end > begin)
-        (void)madvise(GSIZE_TO_POINTER(begin), end - begin, advice);
+static Header *
+header_of(void *memory)
+{
+    return (Header *)memory - 1;
+}
+
+static gboolean
+is_large(size_t n_bytes)
+{
+    return n_bytes >= LARGE_BYTES;
+}
+
+/* A large piece is a mapping of its own: only whole pages can be kept out of a dump, and whole
+ * pages in the middle of the heap would tear it into parts that nothing fits in. */
+static Header *
+map(size_t n_bytes)
+{
+    void *mapped =
+        mmap(NULL, n_bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+
+    if (mapped == MAP_FAILED)
+        return NULL;
+    (void)madvise(mapped, n_bytes, MADV_DONTDUMP);
+    return mapped;
 }
 
 void *
 lake_api_memory_malloc(size_t n_bytes)
 {
-    void *memory = NULL;
-
-    if (n_bytes < LARGE_BYTES)
-        return malloc(n_bytes);
-    /* From a page's beginning to another's end, so that no byte of it is dumped. */
-    size_t page_bytes = (size_t)sysconf(_SC_PAGESIZE);
-    if (n_bytes > G_MAXSIZE - page_bytes ||
-        posix_memalign(
-            &memory, page_bytes, (n_bytes + page_bytes - 1) / page_bytes * page_bytes))
+    if (n_bytes > G_MAXSIZE - sizeof(Header))
         return NULL;
-    advise(memory, MADV_DONTDUMP);
-    return memory;
+
+    size_t n_with_header = sizeof(Header) + n_bytes;
+    Header *header = is_large(n_bytes) ? map(n_with_header) : malloc(n_with_header);
+    if (!header)
+        return NULL;
+    header->n_bytes = n_bytes;
+    return header + 1;
 }
 
 void
@@ -44,10 +60,15 @@ lake_api_memory_free(void *memory)
 {
     if (!memory)
         return;
-    explicit_bzero(memory, malloc_usable_size(memory));
-    if (malloc_usable_size(memory) >= LARGE_BYTES)
-        advise(memory, MADV_DODUMP); /* others may get it next */
-    free(memory);
+
+    Header *header = header_of(memory);
+    size_t n_bytes = header->n_bytes;
+    if (is_large(n_bytes)) {
+        munmap(header, sizeof(Header) + n_bytes);
+        return;
+    }
+    explicit_bzero(memory, n_bytes);
+    free(header);
 }
 
 void *
@@ -57,7 +78,7 @@ lake_api_memory_realloc(void *memory, size_t n_bytes)
 
     if (!moved || !memory)
         return moved;
-    memcpy(moved, memory, MIN(n_bytes, malloc_usable_size(memory)));
+    memcpy(moved, memory, MIN(n_bytes, header_of(memory)->n_bytes));
     lake_api_memory_free(memory);
     return moved;
 }
