@@ -399,6 +399,29 @@ blame_input(GError **failure, const char *hint)
     *failure = blamed;
 }
 
+/* Of a statement that took too long servers say that it was cancelled, and the service that its
+ * user asked for it. */
+static void
+explain_time(GError **failure, gint64 timeout_ms, gint64 begun_us)
+{
+    const LakeErrorFacts *said = lake_error_facts(*failure);
+
+    if (!said || g_strcmp0(said->sqlstate, "57014") != 0 || timeout_ms == 0 ||
+        !g_error_matches(*failure, LAKE_ERROR, LAKE_ERROR_TIMED_OUT) ||
+        g_get_monotonic_time() - begun_us < timeout_ms * G_TIME_SPAN_MILLISECOND)
+        return;
+
+    g_autofree char *message = g_strdup_printf(
+        "the query took longer than query_timeout, %" G_GINT64_FORMAT " ms", timeout_ms);
+    LakeErrorFacts facts = *said;
+    GError *explained = NULL;
+    facts.message = message;
+    facts.hint = (char *)"Ask for less (LIMIT, WHERE), or raise query_timeout.";
+    lake_error_set_facts(&explained, LAKE_ERROR_TIMED_OUT, &facts, "%s", message);
+    g_error_free(*failure);
+    *failure = explained;
+}
+
 /* What the protocol says of statements in a way that only a programmer of clients understands.
  */
 static void
@@ -442,6 +465,7 @@ lake_query_run(LakeCatalog *catalog, const LakeQuery *query, const LakeQueryOpti
             .is_changing = is_changing,
             .into = into,
             .start = lake_spool_size(into)};
+        gint64 begun_us = g_get_monotonic_time();
 
         g_clear_error(&failure);
         if (run_once(&run, query, &outcome, &failure)) {
@@ -449,6 +473,7 @@ lake_query_run(LakeCatalog *catalog, const LakeQuery *query, const LakeQueryOpti
                 *ret_outcome = outcome;
             return TRUE;
         }
+        explain_time(&failure, options->timeout_ms, begun_us);
         if (options->mode != LAKE_QUERY_MAY_CHANGE ||
             !g_error_matches(failure, LAKE_ERROR, LAKE_ERROR_READ_ONLY))
             break;

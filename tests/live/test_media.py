@@ -37,11 +37,15 @@ def peak_kib(mount):
         return int(next(line for line in status if line.startswith("VmHWM")).split()[1])
 
 
+# Of our programs, and of the stand-in for the service.
+OURS = ("application_name IN ('deeplakefs', 'deeplake-stand-in') "
+        "AND datname = current_database()")
+
+
 def backends(mount, where="true"):
     """Pids of the server's processes for the daemons of this database."""
     return {row[0] for row in mount.sql(
-        "SELECT pid FROM pg_stat_activity WHERE application_name = 'deeplakefs' "
-        f"AND datname = current_database() AND {where}")}
+        f"SELECT pid FROM pg_stat_activity WHERE {OURS} AND {where}")}
 
 
 def statements_that_wait(mount):
@@ -135,8 +139,7 @@ def test_a_line_that_is_cut_while_a_value_is_read_is_not_seen(mount, table):
     def cut_lines():
         while not stop.wait(0.1):
             cut.extend(mount.sql(
-                "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE "
-                "application_name = 'deeplakefs' AND datname = current_database() "
+                f"SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE {OURS} "
                 "AND query LIKE '%%generate_series%%' AND state = 'active'"))
 
     thread = threading.Thread(target=cut_lines)
