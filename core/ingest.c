@@ -145,14 +145,23 @@ new_entry(const LakeIngestFile *file, const LakeNormaliser *kind)
     return entry;
 }
 
+/* What the ledger has of the file. NULL with NOT_FOUND: nothing, as far as is known. */
+static LakeLedgerEntry *
+find_known(
+    const LakeIngestFile *file, LakeCatalog *catalog, GCancellable *cancellable, GError **error)
+{
+    if (file->known)
+        return lake_ledger_entry_ref(file->known);
+    return lake_ledger_find(catalog, file->table, file->path, cancellable, error);
+}
+
 /* Hashing comes before anything is sent only where it can save the sending. */
 static gboolean
 hash_if_useful(const LakeIngestFile *file, LakeLedgerEntry *entry, gboolean is_small,
     LakeCatalog *catalog, GCancellable *cancellable, GError **error)
 {
     if (!is_small) {
-        g_autoptr(LakeLedgerEntry) known =
-            lake_ledger_find(catalog, file->table, file->path, cancellable, NULL);
+        g_autoptr(LakeLedgerEntry) known = find_known(file, catalog, cancellable, NULL);
         if (!known || known->size_bytes != entry->size_bytes)
             return TRUE;
     }
@@ -212,7 +221,16 @@ ingest_rows(Source *source, LakeIngestCommit *commit, GCancellable *cancellable,
     return TRUE;
 }
 
-/* Hundreds of pages are not rendered to find out that they are there already. */
+/* Whether the same bytes would give the same rows. */
+static gboolean
+is_made_alike(const LakeLedgerEntry *known, const LakeLedgerEntry *entry)
+{
+    return known->size_bytes == entry->size_bytes && g_strcmp0(known->kind, entry->kind) == 0 &&
+           g_strcmp0(known->settings, entry->settings) == 0;
+}
+
+/* Hundreds of pages are not rendered to find out that they are there already; nor is a file
+ * tried as a new one when many were asked for at once. */
 static gboolean
 try_unchanged(
     LakeIngestCommit *commit, gboolean *ret_done, GCancellable *cancellable, GError **error)
@@ -221,24 +239,23 @@ try_unchanged(
     LakeLedgerEntry *entry = commit->entry;
 
     *ret_done = FALSE;
-    if (!commit->kind->is_slow || file->expectation == LAKE_INGEST_NEW)
+    if (file->expectation == LAKE_INGEST_NEW || (!commit->kind->is_slow && !file->known))
         return TRUE;
 
     g_autoptr(GError) failure = NULL;
-    g_autoptr(LakeLedgerEntry) known =
-        lake_ledger_find(commit->catalog, file->table, file->path, cancellable, &failure);
+    g_autoptr(LakeLedgerEntry) known = find_known(file, commit->catalog, cancellable, &failure);
     if (failure && !g_error_matches(failure, LAKE_ERROR, LAKE_ERROR_NOT_FOUND)) {
         g_propagate_error(error, g_steal_pointer(&failure));
         return FALSE;
     }
-    if (!known || known->size_bytes != entry->size_bytes ||
-        g_strcmp0(known->kind, entry->kind) != 0 ||
-        g_strcmp0(known->settings, entry->settings) != 0)
+    commit->is_other = known && !is_made_alike(known, entry);
+    if (!known || commit->is_other)
         return TRUE;
     entry->content_hash = lake_spool_hash(file->content, cancellable, error);
     if (!entry->content_hash)
         return FALSE;
-    return g_strcmp0(entry->content_hash, known->content_hash) != 0 ||
+    commit->is_other = g_strcmp0(entry->content_hash, known->content_hash) != 0;
+    return commit->is_other ||
            lake_ingest_commit_unchanged(commit, ret_done, cancellable, error);
 }
 

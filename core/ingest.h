@@ -63,6 +63,9 @@ typedef struct {
     LakeIngestWorkers *workers;
     const char *staging_dir; /* where rows wait that take long to make */
     LakeIngestExpectation expectation;
+    /* What the ledger had of it not long ago, where that was asked for many files at once;
+     * borrowed; NULL: not asked. It saves questions, and is made sure of. */
+    LakeLedgerEntry *known;
     gboolean makes_folders;      /* enters the path's folders in the ledger; a mount has done so
                                     already */
     LakeIngestProgress progress; /* may be NULL */

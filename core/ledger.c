@@ -2,120 +2,10 @@
 #include "core/ledger.h"
 
 #include "core/error.h"
+#include "core/ledger/entry.h"
 #include "core/recent.h"
 #include <string.h>
 #include <sys/stat.h>
-
-#define LATER_COLUMN "notes" /* which ledgers of the first version do not have */
-#define ENTRY_COLUMNS                                                                          \
-    "path, kind, file_id, size_bytes, mtime_ns, mode, uid, gid, content_hash, n_rows,"         \
-    " encoding, settings, xattrs, " LATER_COLUMN
-
-LakeLedgerEntry *
-lake_ledger_entry_new(const char *path)
-{
-    LakeLedgerEntry *entry = g_atomic_rc_box_new0(LakeLedgerEntry);
-    const char *slash = strrchr(path, '/');
-
-    entry->path = g_strdup(path);
-    entry->name = slash ? entry->path + (slash + 1 - path) : entry->path;
-    return entry;
-}
-
-LakeLedgerEntry *
-lake_ledger_entry_copy(const LakeLedgerEntry *entry)
-{
-    LakeLedgerEntry *copy = g_atomic_rc_box_new0(LakeLedgerEntry);
-
-    *copy = *entry;
-    copy->path = g_strdup(entry->path);
-    copy->name = copy->path + (entry->name - entry->path);
-    copy->file_id = g_strdup(entry->file_id);
-    copy->kind = g_strdup(entry->kind);
-    copy->content_hash = g_strdup(entry->content_hash);
-    copy->encoding = g_strdup(entry->encoding);
-    copy->settings = g_strdup(entry->settings);
-    copy->xattrs = g_strdup(entry->xattrs);
-    copy->notes = g_strdup(entry->notes);
-    return copy;
-}
-
-LakeLedgerEntry *
-lake_ledger_entry_ref(LakeLedgerEntry *entry)
-{
-    return g_atomic_rc_box_acquire(entry);
-}
-
-static void
-clear_entry(gpointer data)
-{
-    LakeLedgerEntry *entry = data;
-
-    g_free(entry->path);
-    g_free(entry->file_id);
-    g_free(entry->kind);
-    g_free(entry->content_hash);
-    g_free(entry->encoding);
-    g_free(entry->settings);
-    g_free(entry->xattrs);
-    g_free(entry->notes);
-}
-
-void
-lake_ledger_entry_unref(LakeLedgerEntry *entry)
-{
-    if (entry)
-        g_atomic_rc_box_release_full(entry, clear_entry);
-}
-
-void
-lake_ledger_split(const char *path, char **ret_folder, char **ret_name)
-{
-    const char *slash = strrchr(path, '/');
-
-    *ret_folder = slash ? g_strndup(path, (gsize)(slash - path)) : g_strdup("");
-    *ret_name = g_strdup(slash ? slash + 1 : path);
-}
-
-gboolean
-lake_ledger_check_path(const char *path, GError **error)
-{
-    if (!g_utf8_validate(path, -1, NULL)) {
-        lake_error_set(error, LAKE_ERROR_CLASS_INGEST, LAKE_ERROR_BAD_NAME,
-            "a file name must be UTF-8, and this one is not");
-        return FALSE;
-    }
-    if (strlen(path) > LAKE_LEDGER_PATH_MAX_BYTES) {
-        lake_error_set(error, LAKE_ERROR_CLASS_INGEST, LAKE_ERROR_LONG_NAME,
-            "the path below the drop zone has %zu bytes; the limit is %d", strlen(path),
-            LAKE_LEDGER_PATH_MAX_BYTES);
-        return FALSE;
-    }
-    return TRUE;
-}
-
-static LakeLedgerEntry *
-entry_from_row(const LakeResult *result, guint row)
-{
-    LakeLedgerEntry *entry = lake_ledger_entry_new(lake_result_text(result, row, 0));
-    const char *kind = lake_result_text(result, row, 1);
-
-    entry->is_folder = strcmp(kind, "folder") == 0;
-    entry->kind = entry->is_folder ? NULL : g_strdup(kind);
-    entry->file_id = g_strdup(lake_result_text(result, row, 2));
-    entry->size_bytes = lake_result_int64(result, row, 3);
-    entry->attributes.mtime_ns = lake_result_int64(result, row, 4);
-    entry->attributes.mode = (guint32)lake_result_int64(result, row, 5);
-    entry->attributes.uid = (guint32)lake_result_int64(result, row, 6);
-    entry->attributes.gid = (guint32)lake_result_int64(result, row, 7);
-    entry->content_hash = g_strdup(lake_result_text(result, row, 8));
-    entry->n_rows = lake_result_int64(result, row, 9);
-    entry->encoding = g_strdup(lake_result_text(result, row, 10));
-    entry->settings = g_strdup(lake_result_text(result, row, 11));
-    entry->xattrs = g_strdup(lake_result_text(result, row, 12));
-    entry->notes = g_strdup(lake_result_text(result, row, 13));
-    return entry;
-}
 
 /* A statement whose first three parameters are the key. */
 static LakeStatement *keyed_statement(
@@ -184,10 +74,10 @@ run_reading(
 {
     g_autoptr(GError) failure = NULL;
     LakeResult *result = run(catalog, statement, cancellable, &failure);
-    char *notes = strstr(statement->sql, LATER_COLUMN);
+    char *notes = strstr(statement->sql, LAKE_LEDGER_LATER_COLUMN);
 
     if (!result && has_sqlstate(failure, "42703") && notes) {
-        memcpy(notes, "NULL ", strlen(LATER_COLUMN)); /* as long as the name */
+        memcpy(notes, "NULL ", strlen(LAKE_LEDGER_LATER_COLUMN)); /* as long as the name */
         g_clear_error(&failure);
         result = run(catalog, statement, cancellable, &failure);
     }
@@ -210,7 +100,7 @@ list_stored(LakeCatalog *catalog, const char *table, const char *folder, const c
 {
     g_autoptr(GError) failure = NULL;
     g_autoptr(LakeStatement) statement = lake_statement_new_printf(
-        "SELECT " ENTRY_COLUMNS
+        "SELECT " LAKE_LEDGER_ENTRY_COLUMNS
         " FROM %s WHERE table_name = $1 AND folder = $2 AND name > $3" HAS_ITS_TABLE
         " ORDER BY name LIMIT $4",
         lake_catalog_ledger(catalog));
@@ -235,7 +125,7 @@ list_stored(LakeCatalog *catalog, const char *table, const char *folder, const c
     guint n_rows = lake_result_n_rows(result);
     GPtrArray *entries = g_ptr_array_new_full(n_rows, (GDestroyNotify)lake_ledger_entry_unref);
     for (guint row = 0; row < n_rows; row++)
-        g_ptr_array_add(entries, entry_from_row(result, row));
+        g_ptr_array_add(entries, lake_ledger_entry_from_row(result, row));
     return entries;
 }
 
@@ -282,7 +172,7 @@ find_stored(LakeCatalog *catalog, const char *table, const char *path,
     /* A row in any case, of NULLs where there is no entry: no answer at all is another thing.
      */
     g_autoptr(LakeStatement) statement = keyed_statement(table, path,
-        "SELECT l.* FROM (VALUES (1)) always LEFT JOIN (SELECT " ENTRY_COLUMNS
+        "SELECT l.* FROM (VALUES (1)) always LEFT JOIN (SELECT " LAKE_LEDGER_ENTRY_COLUMNS
         " FROM %s WHERE table_name = $1 AND folder = $2 AND name = $3" HAS_ITS_TABLE
         ") l ON true",
         lake_catalog_ledger(catalog));
@@ -300,7 +190,7 @@ find_stored(LakeCatalog *catalog, const char *table, const char *path,
         set_not_found(table, path, error);
         return NULL;
     }
-    return entry_from_row(result, 0);
+    return lake_ledger_entry_from_row(result, 0);
 }
 
 LakeLedgerEntry *
@@ -314,6 +204,72 @@ lake_ledger_find(LakeCatalog *catalog, const char *table, const char *path,
     if (!entry)
         set_not_found(table, path, error);
     return entry;
+}
+
+/* Their folders and names as two columns. */
+static LakeRows *
+split_paths(const char *const *paths, guint n_paths)
+{
+    static const LakeColumn columns[] = {{"folder", LAKE_TYPE_TEXT}, {"name", LAKE_TYPE_TEXT}};
+    LakeRows *rows = lake_rows_new(columns, G_N_ELEMENTS(columns));
+
+    for (guint i = 0; i < n_paths; i++) {
+        g_autofree char *folder = NULL;
+        g_autofree char *name = NULL;
+
+        lake_ledger_split(paths[i], &folder, &name);
+        lake_rows_add_text(rows, folder, strlen(folder));
+        lake_rows_add_text(rows, name, strlen(name));
+    }
+    return rows;
+}
+
+static LakeResult *
+find_all_stored(LakeCatalog *catalog, const char *table, const char *const *paths,
+    guint n_paths, GCancellable *cancellable, GError **error)
+{
+    g_autoptr(LakeRows) wanted = split_paths(paths, n_paths);
+    g_autoptr(LakeStatement) statement = lake_statement_new_printf(
+        "SELECT l.* FROM unnest($2::text[], $3::text[]) WITH ORDINALITY wanted(folder, name, "
+        "at)"
+        " LEFT JOIN LATERAL (SELECT " LAKE_LEDGER_ENTRY_COLUMNS
+        " FROM %s WHERE table_name = $1 AND folder = wanted.folder AND name = "
+        "wanted.name" HAS_ITS_TABLE ") l ON true ORDER BY at",
+        lake_catalog_ledger(catalog));
+
+    lake_statement_add_text(statement, table);
+    lake_statement_add_array(statement, wanted, 0);
+    lake_statement_add_array(statement, wanted, 1);
+    statement->is_prepared = TRUE;
+    statement->is_repeatable = TRUE;
+    statement->has_always_rows = TRUE;
+    statement->scope = LAKE_SCOPE_STRUCTURE;
+    return run_reading(catalog, statement, cancellable, error);
+}
+
+GPtrArray *
+lake_ledger_find_all(LakeCatalog *catalog, const char *table, const char *const *paths,
+    guint n_paths, GCancellable *cancellable, GError **error)
+{
+    g_autoptr(GError) failure = NULL;
+    g_autoptr(LakeResult) result =
+        find_all_stored(catalog, table, paths, n_paths, cancellable, &failure);
+
+    if (!result && !is_missing_ledger(failure)) {
+        g_propagate_prefixed_error(
+            error, g_steal_pointer(&failure), "looking up files in ingest/%s: ", table);
+        return NULL;
+    }
+    GPtrArray *entries = g_ptr_array_new_full(n_paths, (GDestroyNotify)lake_ledger_entry_unref);
+    for (guint i = 0; i < n_paths; i++) {
+        LakeLedgerEntry *entry = NULL;
+
+        if (!lake_recent_find(recent(catalog), table, paths[i], &entry) && result &&
+            i < lake_result_n_rows(result) && lake_result_text(result, i, 0))
+            entry = lake_ledger_entry_from_row(result, i);
+        g_ptr_array_add(entries, entry);
+    }
+    return entries;
 }
 
 GPtrArray *

@@ -56,6 +56,10 @@ GPtrArray *lake_ledger_list(LakeCatalog *catalog, const char *table, const char 
 LakeLedgerEntry *lake_ledger_find(LakeCatalog *catalog, const char *table, const char *path,
     GCancellable *cancellable, GError **error);
 
+/* Many in one question: for each path an entry, or NULL where there is none. At least one. */
+GPtrArray *lake_ledger_find_all(LakeCatalog *catalog, const char *table,
+    const char *const *paths, guint n_paths, GCancellable *cancellable, GError **error);
+
 /* Drop zones that are known though their table may not exist: names, of char*. */
 GPtrArray *lake_ledger_zones(LakeCatalog *catalog, GCancellable *cancellable, GError **error);
 

@@ -131,10 +131,16 @@ transport_run(LakeTransport *transport, LakeTransportUse use, LakeStatement *sta
     if (lake_api_session_is_reading(statement))
         return run_reading(&this->session, use, statement, cancellable, error);
     if (statement->is_groupable && !this->session.is_read_only) {
-        if (!lake_api_group_run(this->group, statement, &is_done, cancellable, error))
+        g_autoptr(GError) failure = NULL;
+
+        if (lake_api_group_run(this->group, statement, &is_done, cancellable, &failure)) {
+            if (is_done)
+                return lake_api_answer_new_empty(statement->n_expected);
+        } else if (!statement->is_repeatable ||
+                   !g_error_matches(failure, LAKE_ERROR, LAKE_ERROR_OFFLINE)) {
+            g_propagate_error(error, g_steal_pointer(&failure));
             return NULL;
-        if (is_done)
-            return lake_api_answer_new_empty(statement->n_expected);
+        }
     }
     return run_changing(&this->session, use, statement, cancellable, error);
 }

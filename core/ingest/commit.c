@@ -160,9 +160,10 @@ try_insert(
 
 /* --- one statement: a known path, nothing new --- */
 
-/* Only when its rows are all still there: someone may have deleted them by SQL. */
+/* Only when its rows are all still there: someone may have deleted them by SQL. Of an entry
+ * that is known nothing is asked, so that many files can share a request. */
 static LakeStatement *
-unchanged_statement(const LakeIngestCommit *commit)
+unchanged_statement(const LakeIngestCommit *commit, const LakeLedgerEntry *known)
 {
     g_autofree char *table = lake_catalog_qualify(commit->catalog, commit->file->table);
     const LakeLedgerEntry *entry = commit->entry;
@@ -170,9 +171,9 @@ unchanged_statement(const LakeIngestCommit *commit)
         "UPDATE %s l SET mtime_ns = $4, mode = $5, uid = $6, gid = $7, xattrs = $8::jsonb"
         " WHERE table_name = $1 AND folder = $2 AND name = $3 AND content_hash = $9"
         " AND settings = $10::jsonb AND kind = $11 AND size_bytes = $12"
-        " AND n_rows = (SELECT count(*) FROM %s t WHERE t.file_id = l.file_id)"
-        " RETURNING file_id, n_rows, encoding, notes",
-        lake_catalog_ledger(commit->catalog), table);
+        " AND n_rows = (SELECT count(*) FROM %s t WHERE t.file_id = l.file_id)%s",
+        lake_catalog_ledger(commit->catalog), table,
+        known ? " AND file_id = $13" : " RETURNING file_id, n_rows, encoding, notes");
 
     add_key(statement, commit);
     lake_statement_add_int64(statement, entry->attributes.mtime_ns);
@@ -184,18 +185,37 @@ unchanged_statement(const LakeIngestCommit *commit)
     lake_statement_add_text(statement, entry->settings);
     lake_statement_add_text(statement, entry->kind);
     lake_statement_add_int64(statement, entry->size_bytes);
+    if (known) {
+        lake_statement_add_text(statement, known->file_id);
+        statement->n_expected = 1;
+        statement->is_groupable = TRUE;
+    }
     statement->is_prepared = TRUE;
     statement->scope = LAKE_SCOPE_ROWS;
     statement->is_repeatable = TRUE; /* the second time it changes nothing */
     return statement;
 }
 
+/* What the ledger has of it, from the answer where it was asked. */
+static void
+take_former(LakeLedgerEntry *entry, const LakeLedgerEntry *known, const LakeResult *result)
+{
+    g_free(entry->file_id);
+    entry->file_id = g_strdup(known ? known->file_id : lake_result_text(result, 0, 0));
+    entry->n_rows = known ? known->n_rows : lake_result_int64(result, 0, 1);
+    g_free(entry->encoding);
+    entry->encoding = g_strdup(known ? known->encoding : lake_result_text(result, 0, 2));
+    g_free(entry->notes);
+    entry->notes = g_strdup(known ? known->notes : lake_result_text(result, 0, 3));
+}
+
 static gboolean
 try_unchanged(
     LakeIngestCommit *commit, gboolean *ret_done, GCancellable *cancellable, GError **error)
 {
+    const LakeLedgerEntry *known = commit->file->known;
     g_autoptr(GError) failure = NULL;
-    g_autoptr(LakeStatement) statement = unchanged_statement(commit);
+    g_autoptr(LakeStatement) statement = unchanged_statement(commit, known);
     g_autoptr(LakeResult) result = lake_transport_run(lake_catalog_transport(commit->catalog),
         LAKE_TRANSPORT_BULK, statement, cancellable, &failure);
 
@@ -204,16 +224,8 @@ try_unchanged(
         g_propagate_error(error, g_steal_pointer(&failure));
         return FALSE;
     }
-    if (result && lake_result_n_rows(result) > 0) {
-        LakeLedgerEntry *entry = commit->entry;
-
-        g_free(entry->file_id);
-        entry->file_id = g_strdup(lake_result_text(result, 0, 0));
-        entry->n_rows = lake_result_int64(result, 0, 1);
-        g_free(entry->encoding);
-        entry->encoding = g_strdup(lake_result_text(result, 0, 2));
-        g_free(entry->notes);
-        entry->notes = g_strdup(lake_result_text(result, 0, 3));
+    if (result && lake_result_n_affected(result) > 0) {
+        take_former(commit->entry, known, result);
         *ret_done = TRUE;
         remember(commit);
         note_files(commit, 0);
@@ -582,7 +594,7 @@ commit_some_way(LakeIngestCommit *commit, gboolean *ret_unchanged, GCancellable 
         if (is_done)
             return keep_answer(error);
     }
-    if (commit->entry->content_hash) {
+    if (commit->entry->content_hash && !commit->is_other) {
         if (!try_unchanged(commit, &is_done, cancellable, error))
             return FALSE;
         *ret_unchanged = is_done;

@@ -34,6 +34,7 @@ typedef struct {
     /* n_rows have been sent so far; of the rows at hand, this share (0 to 1). */
     void (*sent)(gpointer source, gint64 n_rows, double share);
     gpointer source;
+    gboolean is_other; /* than what the ledger has: not worth comparing on the server */
     /* Set here, with an error: a column of the table has another type than that of the rows. */
     gboolean is_outdated;
     gboolean has_moved_on; /* set here: the first rows are not at hand any more */

@@ -15,6 +15,10 @@
 
 /* More than that are for servers that are far away. */
 #define FEW_AT_ONCE 8
+/* As many files and folders are looked up in the ledger at once; of fewer than the second, each
+ * is tried as a new one. */
+#define LOOKED_UP_AT_ONCE 500
+#define FEW_TO_LOOK_UP 8
 
 typedef struct {
     MountSession *session;
@@ -31,6 +35,8 @@ typedef struct {
 typedef struct {
     Batch *batch;
     const MountFile *file;
+    gboolean is_looked_up;
+    LakeLedgerEntry *known; /* NULL: the ledger had nothing of it */
     MountProgressJob *bar;
 } FileJob;
 
@@ -113,7 +119,10 @@ ingest_file(FileJob *job, GError **error)
         .path = job->file->path,
         .content = content,
         .attributes = get_attributes(&status),
-        .expectation = LAKE_INGEST_UNKNOWN,
+        .expectation = !job->is_looked_up ? LAKE_INGEST_UNKNOWN
+                       : job->known       ? LAKE_INGEST_KNOWN
+                                          : LAKE_INGEST_NEW,
+        .known = job->known,
         .progress = mount_progress_update,
         .progress_data = job->bar,
     };
@@ -125,49 +134,110 @@ ingest_file(FileJob *job, GError **error)
     return TRUE;
 }
 
+static gboolean
+may_try(Batch *batch)
+{
+    g_mutex_lock(&batch->mutex);
+    gboolean has_given_up = batch->has_given_up;
+    batch->n_untried += has_given_up;
+    g_mutex_unlock(&batch->mutex);
+    return !has_given_up;
+}
+
+static void
+try_file(FileJob *job)
+{
+    g_autoptr(GError) error = NULL;
+
+    job->bar =
+        mount_progress_begin(job->batch->progress, job->file->path, job->file->status.st_size);
+    if (ingest_file(job, &error)) {
+        g_mutex_lock(&job->batch->mutex);
+        job->batch->n_ingested++;
+        g_mutex_unlock(&job->batch->mutex);
+    } else {
+        record_failure(job->batch, job->file, error);
+    }
+    mount_progress_end(job->bar);
+}
+
 static void
 run_job(gpointer data, gpointer user_data)
 {
+    FileJob *job = data;
+
+    if (may_try(job->batch))
+        try_file(job);
+    lake_ledger_entry_unref(job->known);
+    g_free(job);
+}
+
+/* What the ledger has of n of them; NULL where it is not worth asking, or could not be asked:
+ * then whoever tries one hears why. Of LakeLedgerEntry or NULL. */
+static GPtrArray *
+look_up(Batch *batch, const GPtrArray *files, guint first, guint n)
+{
+    LakeCatalog *catalog = lake_workspace_catalog(batch->session->workspace);
+    g_autofree const char **paths = g_new(const char *, n);
+
+    if (files->len < FEW_TO_LOOK_UP)
+        return NULL;
+    for (guint i = 0; i < n; i++)
+        paths[i] = ((const MountFile *)files->pdata[first + i])->path;
+    return lake_ledger_find_all(
+        catalog, batch->table, paths, n, batch->session->cancellable, NULL);
+}
+
+static gboolean
+add_folder(Batch *batch, const MountFile *folder)
+{
+    LakeCatalog *catalog = lake_workspace_catalog(batch->session->workspace);
+    LakeFileAttributes attributes = get_attributes(&folder->status);
     g_autoptr(GError) error = NULL;
-    FileJob job = {.batch = user_data, .file = data};
 
-    g_mutex_lock(&job.batch->mutex);
-    gboolean is_skipped = job.batch->has_given_up;
-    job.batch->n_untried += is_skipped;
-    g_mutex_unlock(&job.batch->mutex);
-    if (is_skipped)
-        return;
-
-    job.bar =
-        mount_progress_begin(job.batch->progress, job.file->path, job.file->status.st_size);
-    if (ingest_file(&job, &error)) {
-        g_mutex_lock(&job.batch->mutex);
-        job.batch->n_ingested++;
-        g_mutex_unlock(&job.batch->mutex);
-    } else {
-        record_failure(job.batch, job.file, error);
-    }
-    mount_progress_end(job.bar);
+    if (lake_ledger_add_folder(catalog, batch->table, folder->path, &attributes,
+            batch->session->cancellable, &error) ||
+        g_error_matches(error, LAKE_ERROR, LAKE_ERROR_EXISTS))
+        return TRUE;
+    record_failure(batch, folder, error);
+    return FALSE;
 }
 
 /* Folders first: their attributes are kept, and empty ones exist, as with cp -r. */
 static gboolean
 add_folders(Batch *batch, const MountFiles *files)
 {
-    LakeCatalog *catalog = lake_workspace_catalog(batch->session->workspace);
+    const GPtrArray *folders = files->folders;
 
-    for (guint i = 0; i < files->folders->len; i++) {
-        g_autoptr(GError) error = NULL;
-        const MountFile *folder = files->folders->pdata[i];
-        LakeFileAttributes attributes = get_attributes(&folder->status);
-        if (!lake_ledger_add_folder(catalog, batch->table, folder->path, &attributes,
-                batch->session->cancellable, &error) &&
-            !g_error_matches(error, LAKE_ERROR, LAKE_ERROR_EXISTS)) {
-            record_failure(batch, folder, error);
-            return FALSE;
-        }
+    for (guint first = 0; first < folders->len; first += LOOKED_UP_AT_ONCE) {
+        guint n = MIN(folders->len - first, LOOKED_UP_AT_ONCE);
+        g_autoptr(GPtrArray) known = look_up(batch, folders, first, n);
+
+        for (guint i = 0; i < n; i++)
+            if (!(known && known->pdata[i]) && !add_folder(batch, folders->pdata[first + i]))
+                return FALSE;
     }
     return TRUE;
+}
+
+/* Pushes n files, from one on, into pool; NULL: runs them here. */
+static void
+push_files(Batch *batch, const GPtrArray *files, guint first, guint n, GThreadPool *pool)
+{
+    g_autoptr(GPtrArray) known = look_up(batch, files, first, n);
+
+    for (guint i = 0; i < n; i++) {
+        FileJob *job = g_new0(FileJob, 1);
+
+        job->batch = batch;
+        job->file = files->pdata[first + i];
+        job->is_looked_up = known != NULL;
+        job->known = known ? g_steal_pointer(&known->pdata[i]) : NULL;
+        if (pool)
+            g_thread_pool_push(pool, job, NULL);
+        else
+            run_job(job, NULL);
+    }
 }
 
 static void
@@ -175,17 +245,19 @@ run_batch(Batch *batch, const MountFiles *files)
 {
     gint64 n_threads = lake_workspace_n_files_at_once(batch->session->workspace);
     g_autoptr(GError) error = NULL;
-    GThreadPool *pool = g_thread_pool_new(run_job, batch, (int)n_threads, TRUE, &error);
+    GThreadPool *pool = g_thread_pool_new(run_job, NULL, (int)n_threads, TRUE, &error);
     if (!pool)
         g_error("cannot start threads: %s", error->message);
 
     batch->progress = mount_progress_new(files->files->len, files->total_bytes);
     /* The first one makes the table, which all of them would try to otherwise. */
-    guint n_before = n_threads > FEW_AT_ONCE ? MIN(files->files->len, 1) : 0;
-    for (guint i = 0; i < n_before; i++)
-        run_job(files->files->pdata[i], batch);
-    for (guint i = n_before; i < files->files->len; i++)
-        g_thread_pool_push(pool, files->files->pdata[i], NULL);
+    guint first = n_threads > FEW_AT_ONCE ? MIN(files->files->len, 1) : 0;
+    if (first > 0)
+        push_files(batch, files->files, 0, first, NULL);
+    for (guint n; first < files->files->len; first += n) {
+        n = MIN(files->files->len - first, LOOKED_UP_AT_ONCE);
+        push_files(batch, files->files, first, n, pool);
+    }
     g_thread_pool_free(pool, FALSE, TRUE);
     g_clear_pointer(&batch->progress, mount_progress_free);
 }

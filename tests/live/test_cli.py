@@ -4,6 +4,7 @@
 import http.server
 import json
 import os
+import pathlib
 import shutil
 import subprocess
 import tempfile
@@ -118,6 +119,41 @@ def test_ingest_twice_changes_nothing(command, mount, table, work):
     before = mount.sql(f'SELECT min(id), count(*) FROM "{table}"')
     command("ingest", table, path).ok()
     assert mount.sql(f'SELECT min(id), count(*) FROM "{table}"') == before
+
+
+def test_ingest_of_a_tree_again_does_what_is_left_to_do(command, mount, table, work):
+    """Ingest, Atomic and repeatable: what is there stays, what changed is replaced, what was
+    deleted by SQL comes back, what is new is added."""
+    folder = pathlib.Path(work) / "tree"
+    for number in range(12):
+        files.write(str(folder / f"part{number % 3}" / f"{number}.txt"), f"text {number}".encode())
+    command("ingest", table, str(folder)).ok()
+
+    def rows():
+        return {path: (file_id, text) for path, file_id, text in mount.sql(
+            f'SELECT path, t.file_id, text FROM "{table}" t JOIN deeplakefs_ledger l '
+            f"ON l.file_id = t.file_id WHERE l.table_name = %s", table)}
+
+    before = rows()
+    assert len(before) == 12
+    mount.sql(f'DELETE FROM "{table}" WHERE text = %s', "text 3")
+    files.write(str(folder / "part1" / "4.txt"), b"other text")
+    files.write(str(folder / "part2" / "5.txt"), b"text 6")
+    os.utime(folder / "part0" / "6.txt", (1_000_000_000, 1_000_000_000))
+    files.write(str(folder / "part3" / "new.txt"), b"new")
+    command("ingest", table, str(folder)).ok()
+
+    after = rows()
+    kept = {path for path in before if after[path] == before[path]}
+    assert before.keys() - kept == {"tree/part0/3.txt", "tree/part1/4.txt", "tree/part2/5.txt"}
+    assert after["tree/part0/3.txt"][1] == "text 3"
+    assert after["tree/part1/4.txt"][1] == "other text"
+    assert after["tree/part2/5.txt"][1] == "text 6"
+    assert after["tree/part3/new.txt"][1] == "new"
+    assert len(after) == 13
+    assert mount.sql(f'SELECT count(*) FROM "{table}"')[0][0] == 13
+    wait_for(lambda: os.stat(mount.at("ingest", table, "tree/part0/6.txt")).st_mtime
+             == 1_000_000_000, 5, "the time that was set")
 
 
 def test_ingest_takes_sizes(command, mount, table, work):

@@ -2,6 +2,8 @@
 """How often the service is asked, where every request takes long: fs/SEMANTICS.md promises files,
 and nobody would wait for one request after the other."""
 
+import os
+
 import pytest
 
 from support import files
@@ -15,7 +17,8 @@ def over_service(fresh_backend):
 
 
 def ingest(backend, folder, table, n_there=0):
-    files.tree(str(folder), N_FILES, seed=7)
+    if not folder.exists():
+        files.tree(str(folder), N_FILES, seed=7)
     backend.service.forget_requests()
     backend.command("ingest", table, f"{folder}/.").ok()
     with backend.connect() as connection, connection.cursor() as cursor:
@@ -32,6 +35,26 @@ def test_many_files_share_few_requests(over_service, tmp_path):
     inserting = [one for one in requests if "WITH entry" in one.statement]
     assert len(inserting) < N_FILES / 4
     assert len(requests) - len(inserting) < 60, [one.statement[:80] for one in requests]
+
+
+def test_files_that_are_there_already_share_requests_too(over_service, tmp_path):
+    """"Ingest": the same tree again, with other times and one file less on the server."""
+    folder = tmp_path / "files"
+    over_service.service.latency = 0.05
+    ingest(over_service, folder, "again")
+    with over_service.connect() as connection, connection.cursor() as cursor:
+        cursor.execute('SELECT min(file_id) FROM live.again')
+        gone = cursor.fetchone()
+        cursor.execute('DELETE FROM live.again WHERE file_id = %s', gone)
+    for path in folder.iterdir():
+        os.utime(path, (1_000_000_000, 1_000_000_000))
+
+    requests = ingest(over_service, folder, "again")
+    assert len(requests) < N_FILES / 4, [one.statement[:80] for one in requests]
+    with over_service.connect() as connection, connection.cursor() as cursor:
+        cursor.execute("SELECT count(DISTINCT mtime_ns), count(*) FROM live.deeplakefs_ledger "
+                       "WHERE table_name = 'again' AND kind <> 'folder'")
+        assert cursor.fetchone() == (1, N_FILES)
 
 
 def test_options_are_asked_for_by_one(over_service, tmp_path):
