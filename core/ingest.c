@@ -160,6 +160,8 @@ static gboolean
 hash_if_useful(const LakeIngestFile *file, LakeLedgerEntry *entry, gboolean is_small,
     LakeCatalog *catalog, GCancellable *cancellable, GError **error)
 {
+    if (!is_small && file->expectation == LAKE_INGEST_NEW)
+        return TRUE;
     if (!is_small) {
         g_autoptr(LakeLedgerEntry) known = find_known(file, catalog, cancellable, NULL);
         if (!known || known->size_bytes != entry->size_bytes)

@@ -67,10 +67,13 @@ gboolean
 fs_caller_is_stopped(gint32 pid)
 {
     static const int stops[] = {SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGKILL};
-    char status[4096];
+    g_autofree char *path = g_strdup_printf("/proc/%d/status", pid);
+    g_autofree char *status = NULL;
     guint64 pending;
 
-    if (!read_proc(pid, "status", status, sizeof status))
+    /* Of any length: the groups of its user, tens of thousands at most, stand before the
+     * signals. */
+    if (pid <= 0 || !g_file_get_contents(path, &status, NULL, NULL))
         return TRUE; /* cannot be seen: the interrupt is all we know */
     pending = status_mask(status, "\nSigPnd:") | status_mask(status, "\nShdPnd:");
     for (gsize i = 0; i < G_N_ELEMENTS(stops); i++)

@@ -3,6 +3,7 @@
 
 #include "core/error.h"
 
+#include <grp.h>
 #include <signal.h>
 #include <string.h>
 #include <sys/syscall.h>
@@ -130,6 +131,27 @@ test_stopped(void)
     }
 }
 
+/* They stand before the signals in what the kernel tells of a process. */
+static void
+test_many_groups(void)
+{
+    gid_t groups[2000];
+
+    if (geteuid() != 0) {
+        g_test_skip("only root can join groups");
+        return;
+    }
+    for (gsize i = 0; i < G_N_ELEMENTS(groups); i++)
+        groups[i] = (gid_t)(100000 + i);
+    g_assert_cmpint(setgroups(G_N_ELEMENTS(groups), groups), ==, 0);
+    pid_t child = fork_sleeper(SIGINT);
+    g_assert_cmpint(setgroups(0, NULL), ==, 0);
+
+    g_assert_cmpint(kill(child, SIGINT), ==, 0);
+    g_assert_true(fs_caller_is_stopped(child));
+    end(child);
+}
+
 static void
 test_harmless(void)
 {
@@ -210,6 +232,7 @@ main(int argc, char **argv)
     g_test_add_func("/fs/caller/one-that-lives-is-neither-killed-nor-stopped", test_alive);
     g_test_add_func("/fs/caller/one-that-cannot-be-seen-counts-as-stopped", test_unseen);
     g_test_add_func("/fs/caller/a-signal-to-stop-that-waits-is-seen", test_stopped);
+    g_test_add_func("/fs/caller/a-signal-to-one-of-many-groups-is-seen", test_many_groups);
     g_test_add_func("/fs/caller/another-signal-is-no-stop", test_harmless);
     g_test_add_func(
         "/fs/caller/local-paths-are-for-the-owner-of-the-mount-alone", test_local_paths);
