@@ -20,8 +20,15 @@ from support import files
 from support.fixtures import make_backend, tear_down
 from support.mount import PROGRAM, environment, program, wait_for
 
-# Between one MiB and the next, whichever file it is of.
-SLOW = ",".join(f"ingest-between-batches:{number}:sleep=600" for number in range(1, 100))
+def slow(milliseconds):
+    """A fault between one MiB and the next, whichever file it is of."""
+    return ",".join(f"ingest-between-batches:{number}:sleep={milliseconds}"
+                    for number in range(1, 100))
+
+
+SLOW = slow(600)
+# A bar comes after a second, and is to be seen on a machine that has other work too.
+SLOWER = slow(1500)
 
 
 @pytest.fixture(scope="module")
@@ -146,9 +153,9 @@ def table(table, mount):
     return table
 
 
-def ingest(backend, table, *arguments, **options):
+def ingest(backend, table, *arguments, faults=SLOW, **options):
     return Terminal("ingest", *backend.options(), "--workspace", "live", table, *arguments,
-                    LAKE_FAULT=SLOW, **backend.variables(), **options)
+                    LAKE_FAULT=faults, **backend.variables(), **options)
 
 
 def test_ingest_draws_a_bar_for_all_and_one_for_each_long_file(backend, mount, table, sources,
@@ -156,7 +163,7 @@ def test_ingest_draws_a_bar_for_all_and_one_for_each_long_file(backend, mount, t
     """Help of ingest: bars on a terminal."""
     with open(os.path.join(work, "out"), "wb") as output:
         terminal = ingest(backend, table, sources, os.path.join(work, "missing"), columns=110,
-                          output=output)
+                          output=output, faults=SLOWER)
         assert terminal.end() == 1
     text = terminal.text
     for number in range(3):

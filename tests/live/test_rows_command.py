@@ -8,6 +8,7 @@ import os
 import pytest
 
 from support import files
+from support.mount import wait_for
 
 
 @pytest.fixture
@@ -26,8 +27,15 @@ def select(mount, table, columns):
     return mount.sql(f'SELECT {columns} FROM "{mount.workspace}"."{table}" ORDER BY id')
 
 
-def labels(mount, table):
-    return sorted(name for name in os.listdir(mount.at(table, "indexes")) if "." in name)
+def wait_for_labels(mount, table, expected):
+    """Of another process, so it may take a second until the mount shows them."""
+    def labels():
+        try:
+            names = os.listdir(mount.at(table, "indexes"))
+        except FileNotFoundError:
+            return []
+        return sorted(name for name in names if "." in name)
+    wait_for(lambda: labels() == expected, 5, f"the indexes {expected}")
 
 
 def test_rows_and_indexes(ingest, mount, table, source):
@@ -35,9 +43,9 @@ def test_rows_and_indexes(ingest, mount, table, source):
     ran = ingest("--format", "rows", "--index", "n=btree,t=hash", table, source).ok()
     assert json.loads(ran.out)["row_count"] == 2
     assert select(mount, table, "n, t") == [(1, "x"), (2, None)]
-    assert labels(mount, table) == ["n.btree", "t.hash"]
+    wait_for_labels(mount, table, ["n.btree", "t.hash"])
     ingest("--format", "rows", "--index", '{"n": "brin"}', table, source).ok()
-    assert labels(mount, table) == ["n.brin", "n.btree", "t.hash"]
+    wait_for_labels(mount, table, ["n.brin", "n.btree", "t.hash"])
     assert mount.n_rows(table) == 2
 
 
@@ -82,7 +90,7 @@ def test_the_index_of_a_type_needs_the_extension(ingest, mount, table, source):
     ran = ingest("--index", "text", table, source)
     if has_extension:
         assert ran.code == 0, ran.err
-        assert labels(mount, table) == ["text.bm25"]
+        wait_for_labels(mount, table, ["text.bm25"])
     else:
         assert ran.code == 1 and "deeplake_index" in ran.err
         assert not mount.table_exists(table)
