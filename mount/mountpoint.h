@@ -6,9 +6,10 @@
  * Truth comes from /proc/self/mountinfo (proc(5)). Any thread, no locks.
  */
 
+#include "core/local.h"
 #include <glib.h>
 
-#define MOUNT_MOUNTPOINT_TYPE "fuse.deeplakefs"
+#define MOUNT_MOUNTPOINT_TYPE LAKE_LOCAL_OWN_TYPE
 
 typedef struct {
     char *target; /* absolute path of the mountpoint */
