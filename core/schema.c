@@ -117,8 +117,10 @@ take_column(LakeSchema *schema, const cJSON *column, GError **error)
     if (g_ascii_strcasecmp(column->valuestring, FILE_TYPE) == 0) {
         if (schema->format == LAKE_FORMAT_FILES)
             return TRUE;
-        return refuse(error, "copy the files themselves, without the format \"rows\"",
-            "schema: \"%s\" is a FILE, which rows cannot have here", name);
+        return refuse(error,
+            "FILE says what a drop zone of the format \"files\" takes: copy the files "
+            "themselves into one",
+            "schema: \"%s\" is a FILE, which rows cannot have", name);
     }
     LakeType type = lake_type_from_schema(column->valuestring);
     if (type == LAKE_TYPE_OTHER)

@@ -53,6 +53,21 @@ test_files_take_files(void)
     g_assert_cmpuint(schema->n_indexes, ==, 1);
 }
 
+/* FILE says what a drop zone takes: the hint says where such files go. */
+static void
+test_file_is_no_type_of_a_row(void)
+{
+    LakeSchema *schema = NULL;
+    g_autoptr(GError) error = NULL;
+
+    g_assert_false(
+        lake_schema_parse("\"rows\"", "{\"photo\": \"file\"}", NULL, &schema, &error));
+    g_assert_error(error, LAKE_ERROR, LAKE_ERROR_BAD_INPUT);
+    g_assert_nonnull(strstr(error->message, "\"photo\" is a FILE"));
+    g_assert_nonnull(
+        strstr(lake_error_facts(error)->hint, "drop zone of the format \"files\""));
+}
+
 static void
 test_refusals(void)
 {
@@ -100,6 +115,7 @@ main(int argc, char **argv)
     g_test_add_func("/core/schema/what-is-asked-for", test_what_is_asked_for);
     g_test_add_func("/core/schema/nothing-is-no-schema", test_nothing_is_no_schema);
     g_test_add_func("/core/schema/files-take-files", test_files_take_files);
+    g_test_add_func("/core/schema/file-is-no-type-of-a-row", test_file_is_no_type_of_a_row);
     g_test_add_func("/core/schema/refusals", test_refusals);
     return g_test_run();
 }
