@@ -231,8 +231,9 @@ is_made_alike(const LakeLedgerEntry *known, const LakeLedgerEntry *entry)
            g_strcmp0(known->settings, entry->settings) == 0;
 }
 
-/* Hundreds of pages are not rendered to find out that they are there already; nor is a file
- * tried as a new one when many were asked for at once. */
+/* Hundreds of pages are not rendered to find out that they are there already, nor are images
+ * missed that were put away since; nor is a file tried as a new one when many were asked for at
+ * once. */
 static gboolean
 try_unchanged(
     LakeIngestCommit *commit, gboolean *ret_done, GCancellable *cancellable, GError **error)
@@ -241,7 +242,8 @@ try_unchanged(
     LakeLedgerEntry *entry = commit->entry;
 
     *ret_done = FALSE;
-    if (file->expectation == LAKE_INGEST_NEW || (!commit->kind->is_slow && !file->known))
+    if (file->expectation == LAKE_INGEST_NEW ||
+        (!commit->kind->is_slow && !commit->kind->reads_other_files && !file->known))
         return TRUE;
 
     g_autoptr(GError) failure = NULL;
@@ -357,6 +359,10 @@ lake_ingest_file(
         !lake_ingest_settings_check(&file->settings, error))
         return NULL;
     kind = lake_ingest_kind_for(file->path, &file->settings);
+    if (kind->reads_other_files && file->refuses_other_files) {
+        propagate_as_ingest_error(g_error_copy(file->refuses_other_files), file, error);
+        return NULL;
+    }
     entry = new_entry(file, kind);
     LakeIngestCommit commit = {
         .catalog = catalog,

@@ -66,6 +66,9 @@ typedef struct {
     /* What the ledger had of it not long ago, where that was asked for many files at once;
      * borrowed; NULL: not asked. It saves questions, and is made sure of. */
     LakeLedgerEntry *known;
+    /* Why no further files of this machine are read for whoever copies; NULL: they are.
+     * Borrowed. */
+    const GError *refuses_other_files;
     gboolean makes_folders;      /* enters the path's folders in the ledger; a mount has done so
                                     already */
     LakeIngestProgress progress; /* may be NULL */
@@ -99,8 +102,8 @@ const char *lake_ingest_kind_name(const char *path);
 /* The same where the settings may say otherwise. Constant. */
 const char *lake_ingest_kind_with(const char *path, const LakeIngestSettings *settings);
 
-/* Whether some kind but rows makes a column of this name. */
-gboolean lake_ingest_is_column(const char *name);
+/* Whether files of this format make a column of this name, whatever is in them. */
+gboolean lake_ingest_is_column(LakeFormat format, const char *name);
 
 /* The extension, without its dot, of a file that begins so: "png", "mp4" …; "bin" when the
  * bytes do not say. No more than LAKE_INGEST_SNIFF_BYTES are looked at. Constant. */

@@ -4,6 +4,7 @@
 #include "core/config.h"
 #include "core/error.h"
 #include "core/index.h"
+#include "core/local.h"
 #include <cjson/cJSON.h>
 #include <math.h>
 #include <string.h>
@@ -36,9 +37,11 @@ struct LakeOptions {
 
 typedef enum {
     OPTION_COUNT,
-    OPTION_FORMAT, /* this and what follows: as in LakeSchema.texts */
+    OPTION_FORMAT, /* this and what follows: as LakeSchemaText */
     OPTION_SCHEMA,
     OPTION_INDEX,
+    OPTION_IMAGES_DIR,
+    OPTION_MASKS_DIR,
 } OptionType;
 
 static const struct {
@@ -58,6 +61,8 @@ static const struct {
     {"schema", OPTION_SCHEMA, 0, 0, 0},
     {"format", OPTION_FORMAT, 0, 0, 0},
     {"index", OPTION_INDEX, 0, 0, 0},
+    {"images_dir", OPTION_IMAGES_DIR, 0, 0, 0},
+    {"masks_dir", OPTION_MASKS_DIR, 0, 0, 0},
 };
 
 static gboolean
@@ -100,8 +105,8 @@ take_count(gsize option, const cJSON *value, LakeIngestSettings *settings, GErro
 /* What the options say of the rows, one by one: core/schema.c puts it together. */
 typedef struct {
     LakeIngestSettings settings;
-    char *schema_texts[3]; /* of JSON: format, schema, index */
-    guint taken;           /* 1 << option */
+    char *schema_texts[LAKE_SCHEMA_N_TEXTS]; /* of JSON */
+    guint taken;                             /* 1 << option */
 } Taking;
 
 static void
@@ -129,6 +134,8 @@ take_option(gsize option, const cJSON *value, Taking *taking, GError **error)
     case OPTION_FORMAT:
     case OPTION_SCHEMA:
     case OPTION_INDEX:
+    case OPTION_IMAGES_DIR:
+    case OPTION_MASKS_DIR:
         take_schema_text(taking, type, value);
         return TRUE;
     }
@@ -194,8 +201,7 @@ take_object(const cJSON *object, LakeIngestSettings *settings, GError **error)
             return FALSE;
     }
     if (!lake_ingest_settings_check(&taking.settings, error) ||
-        !lake_schema_parse(taking.schema_texts[0], taking.schema_texts[1],
-            taking.schema_texts[2], &schema, error))
+        !lake_schema_parse((const char *const *)taking.schema_texts, &schema, error))
         return FALSE;
     *settings = taking.settings;
     settings->schema = schema;
@@ -241,7 +247,7 @@ lake_options_parse(
 static void
 append_value(GString *text, gsize option, const LakeIngestSettings *settings)
 {
-    static const char *const unset[] = {"\"files\"", "null", "[]"};
+    static const char *const unset[] = {"\"files\"", "null", "[]", "null", "null"};
     OptionType type = known_options[option].type;
 
     if (type == OPTION_COUNT) {
@@ -433,6 +439,18 @@ lake_options_get(LakeOptions *options, const char *zone, LakeIngestSettings *ret
     return TRUE;
 }
 
+gboolean
+lake_options_names_folders(LakeOptions *options, const char *text, gsize n_bytes)
+{
+    LakeIngestSettings settings = options->settings;
+
+    if (!lake_options_parse(text, n_bytes, &settings, NULL))
+        return FALSE;
+    gboolean names_folders = settings.schema && settings.schema->images_dir;
+    lake_ingest_settings_clear(&settings);
+    return names_folders;
+}
+
 char *
 lake_options_dup_text(
     LakeOptions *options, const char *zone, GCancellable *cancellable, GError **error)
@@ -465,7 +483,7 @@ check_index(const LakeSchema *schema, const LakeTable *table, const LakeSchemaIn
 {
     gboolean may_come = schema->format == LAKE_FORMAT_ROWS
                             ? !table || lake_schema_column(schema, index->column)
-                            : lake_ingest_is_column(index->column);
+                            : lake_ingest_is_column(schema->format, index->column);
 
     if (may_come || (table && lake_table_column(table, index->column)))
         return TRUE;
@@ -514,11 +532,24 @@ add_indexes(LakeOptions *options, const char *zone, const LakeSchema *schema,
 }
 
 static gboolean
+check_folder(const char *option, const char *path, GError **error)
+{
+    g_autoptr(LakeLocalFolder) folder = path ? lake_local_folder_open(path, error) : NULL;
+
+    if (path && !folder)
+        g_prefix_error(error, "%s: ", option);
+    return !path || folder;
+}
+
+static gboolean
 prepare_table(LakeOptions *options, const char *zone, const LakeSchema *schema,
     GCancellable *cancellable, GError **error)
 {
     g_autoptr(GError) failure = NULL;
 
+    if (schema && (!check_folder("images_dir", schema->images_dir, error) ||
+                      !check_folder("masks_dir", schema->masks_dir, error)))
+        return FALSE;
     if (!schema || (schema->n_columns == 0 && schema->n_indexes == 0))
         return TRUE;
     g_autoptr(LakeTable) table =

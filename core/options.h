@@ -41,10 +41,15 @@ gboolean lake_options_get(LakeOptions *options, const char *zone,
  * has options of its own. BAD_INPUT as lake_options_parse(). */
 gboolean lake_options_set_defaults(LakeOptions *options, const char *text, GError **error);
 
-/* Whether the rows that a drop zone asks for can be in its table, which need not exist; indexes
- * that it lacks are made. As lake_options_set(). */
+/* Whether the rows that a drop zone asks for can be in its table, which need not exist, and the
+ * folders that it names be read; indexes that the table lacks are made. As lake_options_set().
+ */
 gboolean lake_options_prepare_table(
     LakeOptions *options, const char *zone, GCancellable *cancellable, GError **error);
+
+/* Whether text names folders of this machine: that is not for everybody. FALSE for one that
+ * cannot be. */
+gboolean lake_options_names_folders(LakeOptions *options, const char *text, gsize n_bytes);
 
 /* The text that was written; "" where there is none. Caller frees. */
 char *lake_options_dup_text(
@@ -53,7 +58,8 @@ char *lake_options_dup_text(
 /* Checks text, makes the indexes that it names and an existing table lacks, and keeps it;
  * returns its entry. On an error what was there stays:
  *   BAD_INPUT    as lake_options_parse(); a column of another type than the table's; an index
- *                of a column or method that is not there
+ *                of a column or method that is not there; a folder that is none
+ *   NO_ACCESS    a folder that this process may not read
  *   UNSUPPORTED  an index type that needs an access method which the server does not have */
 LakeLedgerEntry *
 lake_options_set(LakeOptions *options, const char *zone, const char *text, gsize n_bytes,

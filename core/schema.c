@@ -3,12 +3,13 @@
 
 #include "core/error.h"
 #include <cjson/cJSON.h>
+#include <limits.h>
 #include <string.h>
 
 #define FILE_TYPE "FILE"
 #define NAME_MAX_BYTES 63 /* NAMEDATALEN - 1 */
 
-static const char *const format_names[] = {"files", "rows"}; /* by LakeFormat */
+static const char *const format_names[] = {"files", "rows", "coco_panoptic"}; /* LakeFormat */
 
 G_GNUC_PRINTF(3, 4)
 static gboolean
@@ -44,6 +45,8 @@ clear(gpointer data)
     }
     g_free(schema->columns);
     g_free(schema->indexes);
+    g_free(schema->images_dir);
+    g_free(schema->masks_dir);
     for (guint i = 0; i < G_N_ELEMENTS(schema->texts); i++)
         g_free(schema->texts[i]);
 }
@@ -81,9 +84,9 @@ take_format(LakeSchema *schema, const cJSON *value, GError **error)
             return TRUE;
         }
     return refuse(error,
-        "\"files\": by the extension; \"rows\": .jsonl, .json, .csv and .tsv "
-        "files hold rows",
-        "format must be \"files\" or \"rows\"");
+        "\"files\": by the extension; \"rows\": .jsonl, .json, .csv and .tsv files hold rows; "
+        "\"coco_panoptic\": .json files have the annotations of a data set",
+        "format must be \"files\", \"rows\" or \"coco_panoptic\"");
 }
 
 static gboolean
@@ -115,7 +118,7 @@ take_column(LakeSchema *schema, const cJSON *column, GError **error)
     if (!cJSON_IsString(column))
         return refuse(error, hint, "schema: the type of \"%s\" must be a string", name);
     if (g_ascii_strcasecmp(column->valuestring, FILE_TYPE) == 0) {
-        if (schema->format == LAKE_FORMAT_FILES)
+        if (schema->format != LAKE_FORMAT_ROWS)
             return TRUE;
         return refuse(error,
             "FILE says what a drop zone of the format \"files\" takes: copy the files "
@@ -126,7 +129,7 @@ take_column(LakeSchema *schema, const cJSON *column, GError **error)
     if (type == LAKE_TYPE_OTHER)
         return refuse(error, hint, "schema: \"%s\" has the type \"%s\", which there is not",
             name, column->valuestring);
-    if (schema->format == LAKE_FORMAT_FILES)
+    if (schema->format != LAKE_FORMAT_ROWS)
         return refuse(error, "for files that hold rows write {\"format\": \"rows\"} too",
             "schema: \"%s\" must be \"" FILE_TYPE "\": this drop zone takes files, and their "
             "kinds give the columns",
@@ -216,12 +219,55 @@ take_indexes(LakeSchema *schema, const cJSON *value, GError **error)
     return TRUE;
 }
 
+#define FOLDERS_EXAMPLE                                                                        \
+    "as in {\"format\": \"coco_panoptic\", \"images_dir\": \"/data/coco/train2017\", "         \
+    "\"masks_dir\": \"/data/coco/panoptic_train2017\"}"
+
+static gboolean
+take_folder(const LakeSchema *schema, const char *name, const cJSON *value, char **ret_path,
+    GError **error)
+{
+    const char *path = cJSON_GetStringValue(value);
+
+    if (schema->format != LAKE_FORMAT_COCO_PANOPTIC)
+        return refuse(
+            error, FOLDERS_EXAMPLE, "%s goes with the format \"coco_panoptic\" alone", name);
+    if (!path || path[0] != '/' || strlen(path) >= PATH_MAX)
+        return refuse(error, FOLDERS_EXAMPLE, "%s must be the absolute path of a folder", name);
+    *ret_path = g_strdup(path);
+    return TRUE;
+}
+
+static gboolean
+take_images_dir(LakeSchema *schema, const cJSON *value, GError **error)
+{
+    return take_folder(schema, "images_dir", value, &schema->images_dir, error);
+}
+
+static gboolean
+take_masks_dir(LakeSchema *schema, const cJSON *value, GError **error)
+{
+    return take_folder(schema, "masks_dir", value, &schema->masks_dir, error);
+}
+
+static gboolean
+check_folders(const LakeSchema *schema, GError **error)
+{
+    const char *missing = !schema->images_dir  ? "images_dir"
+                          : !schema->masks_dir ? "masks_dir"
+                                               : NULL;
+
+    if (schema->format != LAKE_FORMAT_COCO_PANOPTIC || !missing)
+        return TRUE;
+    return refuse(error, FOLDERS_EXAMPLE, "the format \"coco_panoptic\" needs %s too", missing);
+}
+
 static gboolean
 take_text(LakeSchema *schema, guint which, const char *text, GError **error)
 {
     static gboolean (*const takers[])(LakeSchema *, const cJSON *, GError **) = {
-        take_format, take_columns, take_indexes};
-    static const char *const names[] = {"format", "schema", "index"};
+        take_format, take_columns, take_indexes, take_images_dir, take_masks_dir};
+    static const char *const names[] = {"format", "schema", "index", "images_dir", "masks_dir"};
 
     if (!text)
         return TRUE;
@@ -235,16 +281,17 @@ take_text(LakeSchema *schema, guint which, const char *text, GError **error)
 }
 
 gboolean
-lake_schema_parse(const char *format, const char *columns, const char *indexes,
-    LakeSchema **ret_schema, GError **error)
+lake_schema_parse(const char *const *texts, LakeSchema **ret_schema, GError **error)
 {
     g_autoptr(LakeSchema) schema = g_atomic_rc_box_new0(LakeSchema);
 
-    if (!take_text(schema, 0, format, error) || !take_text(schema, 1, columns, error) ||
-        !take_text(schema, 2, indexes, error))
+    for (guint which = 0; which < LAKE_SCHEMA_N_TEXTS; which++)
+        if (!take_text(schema, which, texts[which], error))
+            return FALSE;
+    if (!check_folders(schema, error))
         return FALSE;
-    gboolean says_nothing =
-        schema->format == LAKE_FORMAT_FILES && !columns && schema->n_indexes == 0;
+    gboolean says_nothing = schema->format == LAKE_FORMAT_FILES &&
+                            !texts[LAKE_SCHEMA_COLUMNS] && schema->n_indexes == 0;
     *ret_schema = says_nothing ? NULL : g_steal_pointer(&schema);
     return TRUE;
 }

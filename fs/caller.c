@@ -120,5 +120,9 @@ fs_caller_may_name_local_paths(guint32 uid, guint32 owner, const char *what, GEr
         "%s: files outside of the mount are read for its owner (uid %u) alone, and this is "
         "uid %u",
         what, owner, uid);
+    if (error)
+        lake_error_hint(*error,
+            "let uid %u do it, or use a mount of your own, or the command deeplakefs ingest",
+            owner);
     return FALSE;
 }

@@ -479,6 +479,7 @@ fs_handle_new(FsNode *node, FsCall *call, int flags)
     handle->node = fs_node_ref(node);
     handle->flags = flags;
     handle->opener = call->pid;
+    handle->writer_uid = call->uid;
     return handle;
 }
 

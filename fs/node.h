@@ -153,6 +153,7 @@ struct FsHandle {
     gboolean is_direct;    /* no page cache */
     gboolean is_result;    /* counted in node->n_results */
     gint32 opener;         /* process */
+    guint32 writer_uid;    /* who opened it; of several who write, one that did not mount */
     /* What follows is changed by one request at a time: of a query's handle by whoever holds
      * the file open, of an ingested file's under that file's lock. */
     gboolean is_dirty;       /* bytes that no flush has dealt with yet */

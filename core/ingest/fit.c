@@ -194,7 +194,7 @@ add_indexes(LakeIngestFit *fit, const LakeTable *before, GError **error)
         gboolean is_there = before && lake_table_column(before, column);
 
         if (is_there ||
-            (!find_column(commit->rows, column) && schema->format == LAKE_FORMAT_FILES))
+            (!find_column(commit->rows, column) && schema->format != LAKE_FORMAT_ROWS))
             continue;
         if (!lake_index_add(fit->transaction, commit->catalog, commit->file->table,
                 &schema->indexes[i], find_column(commit->rows, column), fit->cancellable,

@@ -9,7 +9,7 @@
 
 #include <string.h>
 
-/* Every kind; the last takes what no other does. */
+/* Every kind of the format "files"; the last takes what no other does. */
 static const LakeNormaliser *const kinds[] = {
     &lake_ingest_video,
     &lake_ingest_image,
@@ -17,6 +17,21 @@ static const LakeNormaliser *const kinds[] = {
     &lake_ingest_text,
     &lake_ingest_other,
 };
+
+/* The one kind of each other format. */
+static const LakeNormaliser *
+kind_of_format(LakeFormat format)
+{
+    switch (format) {
+    case LAKE_FORMAT_FILES:
+        return NULL;
+    case LAKE_FORMAT_ROWS:
+        return &lake_ingest_records;
+    case LAKE_FORMAT_COCO_PANOPTIC:
+        return &lake_ingest_coco;
+    }
+    g_assert_not_reached();
+}
 
 static const char *
 last_part(const char *path)
@@ -60,8 +75,9 @@ lake_ingest_kind_of(const char *path)
 const LakeNormaliser *
 lake_ingest_kind_for(const char *path, const LakeIngestSettings *settings)
 {
-    return lake_schema_format(settings->schema) == LAKE_FORMAT_ROWS ? &lake_ingest_records
-                                                                    : lake_ingest_kind_of(path);
+    const LakeNormaliser *kind = kind_of_format(lake_schema_format(settings->schema));
+
+    return kind ? kind : lake_ingest_kind_of(path);
 }
 
 const LakeNormaliser *
@@ -70,7 +86,10 @@ lake_ingest_kind_named(const char *kind)
     for (gsize i = 0; i < G_N_ELEMENTS(kinds); i++)
         if (strcmp(kinds[i]->kind, kind) == 0)
             return kinds[i];
-    return strcmp(lake_ingest_records.kind, kind) == 0 ? &lake_ingest_records : NULL;
+    for (LakeFormat format = LAKE_FORMAT_ROWS; format <= LAKE_FORMAT_COCO_PANOPTIC; format++)
+        if (strcmp(kind_of_format(format)->kind, kind) == 0)
+            return kind_of_format(format);
+    return NULL;
 }
 
 gboolean
@@ -150,12 +169,24 @@ lake_ingest_kind_with(const char *path, const LakeIngestSettings *settings)
     return lake_ingest_kind_for(path, settings)->kind;
 }
 
-gboolean
-lake_ingest_is_column(const char *name)
+static gboolean
+has_column(const LakeNormaliser *kind, const char *name)
 {
+    for (guint i = 0; i < kind->n_columns; i++)
+        if (strcmp(kind->columns[i].name, name) == 0)
+            return TRUE;
+    return FALSE;
+}
+
+gboolean
+lake_ingest_is_column(LakeFormat format, const char *name)
+{
+    const LakeNormaliser *kind = kind_of_format(format);
+
+    if (kind)
+        return has_column(kind, name) || strcmp(name, "id") == 0;
     for (gsize i = 0; i < G_N_ELEMENTS(kinds); i++)
-        for (guint k = 0; k < kinds[i]->n_columns; k++)
-            if (strcmp(kinds[i]->columns[k].name, name) == 0)
-                return TRUE;
+        if (has_column(kinds[i], name))
+            return TRUE;
     return strcmp(name, "id") == 0;
 }

@@ -63,6 +63,9 @@ typedef struct {
      * the server hears of the file, so that no lock and no connection is held meanwhile. */
     gboolean is_slow;
     gboolean refuses_empty; /* open() fails for a file without bytes */
+    /* Its rows are made of further files of this machine, which its settings name: not for
+     * everybody, and not to find out that they are there already. */
+    gboolean reads_other_files;
 
     /* Checks and prepares. NULL with an error (class INGEST, BAD_INPUT …) when the content is
      * not of this kind. */
@@ -84,8 +87,8 @@ typedef struct {
 /* For kinds whose file is one value: FALSE (TOO_BIG) when it is larger than a value can be. */
 gboolean lake_ingest_check_value(gint64 size_bytes, GError **error);
 
-/* The kind of a file by its extension (case-insensitive), or rows where the settings say so;
- * never NULL. */
+/* The kind of a file by its extension (case-insensitive), or that of the format which the
+ * settings name; never NULL. */
 const LakeNormaliser *
 lake_ingest_kind_for(const char *path, const LakeIngestSettings *settings);
 /* By its extension alone. */
@@ -97,5 +100,6 @@ extern const LakeNormaliser lake_ingest_video;
 extern const LakeNormaliser lake_ingest_image;
 extern const LakeNormaliser lake_ingest_pdf;
 extern const LakeNormaliser lake_ingest_records;
+extern const LakeNormaliser lake_ingest_coco;
 extern const LakeNormaliser lake_ingest_text;
 extern const LakeNormaliser lake_ingest_other;

@@ -5,6 +5,7 @@
 #include "core/error.h"
 #include "core/fault.h"
 #include "fs/cache.h"
+#include "fs/caller.h"
 #include "fs/failures.h"
 #include "fs/freshness.h"
 #include "fs/metrics.h"
@@ -58,6 +59,13 @@ fs_inbox_file_is_entered(FsNode *node)
     g_autoptr(GMutexLocker) locker = g_mutex_locker_new(&file->lock);
 
     return file->is_entered;
+}
+
+void
+fs_inbox_commit_note_writer(FsInboxFile *file, const FsCall *call)
+{
+    if (call->uid != file->node.context->uid)
+        file->writer_uid = call->uid;
 }
 
 /* --- one at a time --- */
@@ -139,11 +147,13 @@ fs_inbox_commit_new_spool(FsNode *node)
 /* --- committing --- */
 
 static void
-fill_ingest(FsInboxFile *file, LakeIngestFile *ingest, char **ret_xattrs)
+fill_ingest(
+    FsInboxFile *file, LakeIngestFile *ingest, guint32 *ret_writer_uid, char **ret_xattrs)
 {
     g_autoptr(GMutexLocker) locker = g_mutex_locker_new(&file->lock);
 
     ingest->attributes = file->attributes;
+    *ret_writer_uid = file->writer_uid;
     *ret_xattrs = g_strdup(file->xattrs);
     ingest->xattrs = *ret_xattrs;
 }
@@ -157,6 +167,8 @@ ingest_spool(FsInboxFile *file, FsCall *call, const char *zone, const char *path
     LakeJobs *jobs = lake_workspace_jobs(context->workspace);
     g_autofree char *xattrs = NULL;
     g_autoptr(GError) failure = NULL;
+    g_autoptr(GError) refuses_other_files = NULL;
+    guint32 writer_uid;
     LakeIngestFile ingest = {
         .table = zone,
         .path = path,
@@ -165,7 +177,11 @@ ingest_spool(FsInboxFile *file, FsCall *call, const char *zone, const char *path
         .progress = lake_jobs_progress,
     };
 
-    fill_ingest(file, &ingest, &xattrs);
+    fill_ingest(file, &ingest, &writer_uid, &xattrs);
+    /* Not by who closes it: a release is nobody's, and comes as root. */
+    if (!fs_caller_may_name_local_paths(
+            writer_uid, context->uid, "coco_panoptic", &refuses_other_files))
+        ingest.refuses_other_files = refuses_other_files;
     LakeJob *job = lake_jobs_begin(jobs, zone, path, lake_spool_size(content));
     ingest.progress_data = job;
     g_autoptr(LakeLedgerEntry) entry =
@@ -275,6 +291,7 @@ fs_inbox_file_commit(
 
     g_mutex_lock(&file->lock);
     content = file->staged ? lake_spool_ref(file->staged) : NULL;
+    fs_inbox_commit_note_writer(file, call); /* who renames it makes rows of it */
     g_mutex_unlock(&file->lock);
     return !content || fs_inbox_commit_spool(file, call, zone, path, content, error);
 }
@@ -336,6 +353,7 @@ resize_held(FsInboxFile *file, FsCall *call, const FsChange *change, gboolean *r
     g_mutex_lock(&file->lock);
     if (file->is_unsaved) {
         content = lake_spool_ref(file->staged);
+        fs_inbox_commit_note_writer(file, call);
         is_good = cut_staged(file, change, error);
     }
     g_mutex_unlock(&file->lock);

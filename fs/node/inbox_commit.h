@@ -18,6 +18,7 @@ typedef struct {
     LakeSpool *staged;             /* while unsaved: what was written last */
     LakeSpool *open_bytes;         /* of the writer that came last */
     guint64 version;               /* of the bytes: grows with each write */
+    guint32 writer_uid; /* who began them; of several who wrote, one that did not mount */
     guint n_writers;
     gboolean is_rewritten; /* here, since it was last opened for reading */
     gboolean is_entered;   /* the ledger has an entry under its name, perhaps of former bytes */
@@ -39,6 +40,10 @@ void fs_inbox_commit_let_go(FsInboxFile *file);
  * is held. */
 gboolean fs_inbox_commit_spool(FsInboxFile *file, FsCall *call, const char *zone,
     const char *path, LakeSpool *content, GError **error);
+
+/* With the file's lock held: a user writes to its bytes. Whoever is the only writer and begins
+ * them sets writer_uid before. */
+void fs_inbox_commit_note_writer(FsInboxFile *file, const FsCall *call);
 /* Holds the file and ingests what handle wrote. TRUE without doing anything when the name is
  * temporary, the file is gone, or another handle emptied or wrote it later. */
 gboolean fs_inbox_commit_handle(FsHandle *handle, FsCall *call, GError **error);

@@ -82,6 +82,16 @@ add_writer(FsInboxFile *file, FsHandle *handle)
     file->open_bytes = lake_spool_ref(handle->staged);
 }
 
+/* With the file's lock held: call begins bytes that are first_uid's so far. n_own: of the
+ * writers that are counted, those that are the call itself. */
+static void
+begin_bytes(FsInboxFile *file, const FsCall *call, guint32 first_uid, guint n_own)
+{
+    if (file->n_writers <= n_own)
+        file->writer_uid = first_uid;
+    fs_inbox_commit_note_writer(file, call);
+}
+
 FsHandle *
 fs_inbox_file_create(
     FsNode *node, FsCall *call, const LakeFileAttributes *attributes, int flags)
@@ -96,6 +106,7 @@ fs_inbox_file_create(
     file->attributes = *attributes;
     g_clear_pointer(&file->xattrs, g_free);
     file->is_entered = FALSE;
+    begin_bytes(file, call, call->uid, 0);
     fs_inbox_commit_become_unsaved(file, handle->staged);
     add_writer(file, handle);
     return handle;
@@ -155,6 +166,7 @@ join_writers(
         staged = file->open_bytes;
     handle->staged = lake_spool_ref(staged);
     handle->content = lake_spool_ref(staged);
+    begin_bytes(file, call, handle->is_empty_start ? call->uid : entry->attributes.uid, 1);
     if (!file->is_unsaved && !file->open_bytes) {
         file->attributes = entry->attributes;
         file->is_entered = TRUE;
@@ -197,6 +209,8 @@ open_unsaved(FsInboxFile *file, FsCall *call, int flags)
         handle->is_empty_start = (flags & O_TRUNC) != 0;
         handle->staged = handle->is_empty_start ? fs_inbox_commit_new_spool(&file->node)
                                                 : lake_spool_ref(file->staged);
+        if (handle->is_empty_start)
+            begin_bytes(file, call, call->uid, 0);
         fs_inbox_commit_become_unsaved(file, handle->staged);
         add_writer(file, handle);
         handle->content = lake_spool_ref(handle->staged);
@@ -263,6 +277,7 @@ file_write(FsHandle *handle, FsCall *call, gint64 offset, const void *data, gsiz
     handle->has_written = TRUE;
     if (handle->generation == file->generation) {
         file->attributes.mtime_ns = fs_node_now_ns();
+        fs_inbox_commit_note_writer(file, call);
         drop_privileges(file, call);
         fs_inbox_commit_become_unsaved(file, handle->staged);
     }
@@ -574,6 +589,7 @@ resize_saved(
     file->attributes = entry->attributes;
     file->attributes.mtime_ns = fs_node_now_ns();
     fs_inbox_apply_change(&file->attributes, change);
+    begin_bytes(file, call, entry->attributes.uid, 0);
     g_free(file->xattrs);
     file->xattrs = g_strdup(entry->xattrs);
     if (handle && handle->staged) {

@@ -367,6 +367,8 @@ options_write(FsHandle *handle, FsCall *call, gint64 offset, const void *data, g
         offset = lake_spool_size(handle->staged);
     handle->is_dirty = TRUE;
     handle->has_written = TRUE;
+    if (call->uid != handle->node->context->uid)
+        handle->writer_uid = call->uid;
     set_writer(handle, TRUE);
     if (stage(handle, offset, data, n_bytes, &failure)) {
         g_autoptr(GMutexLocker) locker = g_mutex_locker_new(&options->lock);
@@ -395,6 +397,10 @@ set_options(FsHandle *handle, FsCall *call, const char *zone, GError **error)
     }
     gssize n_read = lake_spool_read(handle->staged, 0, text, n_bytes, error);
     if (n_read < 0)
+        return FALSE;
+    if (lake_options_names_folders(options_of(node), text, (gsize)n_read) &&
+        !fs_caller_may_name_local_paths(
+            handle->writer_uid, node->context->uid, "images_dir and masks_dir", error))
         return FALSE;
     g_mutex_lock(&options->lock);
     LakeFileAttributes attributes = options->attributes;

@@ -4,13 +4,22 @@
 #include "core/error.h"
 #include <string.h>
 
+static gboolean
+parse(const char *format, const char *columns, const char *indexes, LakeSchema **ret_schema,
+    GError **error)
+{
+    const char *const texts[LAKE_SCHEMA_N_TEXTS] = {format, columns, indexes};
+
+    return lake_schema_parse(texts, ret_schema, error);
+}
+
 static void
 test_what_is_asked_for(void)
 {
     g_autoptr(LakeSchema) schema = NULL;
     g_autoptr(GError) error = NULL;
 
-    g_assert_true(lake_schema_parse("\"rows\"", "{\"b\": \"int64\", \"a\": \"IMAGE\"}",
+    g_assert_true(parse("\"rows\"", "{\"b\": \"int64\", \"a\": \"IMAGE\"}",
         "{\"a\": \"\", \"b\": \"btree\", \"c\": {\"index_type\": \"bm25\"}}", &schema, &error));
     g_assert_no_error(error);
     g_assert_cmpint(lake_schema_format(schema), ==, LAKE_FORMAT_ROWS);
@@ -35,7 +44,7 @@ test_nothing_is_no_schema(void)
     for (gsize i = 0; i < G_N_ELEMENTS(formats); i++)
         for (gsize k = 0; k < G_N_ELEMENTS(indexes); k++) {
             LakeSchema *schema = NULL;
-            g_assert_true(lake_schema_parse(formats[i], NULL, indexes[k], &schema, NULL));
+            g_assert_true(parse(formats[i], NULL, indexes[k], &schema, NULL));
             g_assert_null(schema);
         }
     g_assert_cmpint(lake_schema_format(NULL), ==, LAKE_FORMAT_FILES);
@@ -47,7 +56,7 @@ test_files_take_files(void)
 {
     g_autoptr(LakeSchema) schema = NULL;
 
-    g_assert_true(lake_schema_parse(NULL, "{\"path\": \"FILE\"}", "[\"text\"]", &schema, NULL));
+    g_assert_true(parse(NULL, "{\"path\": \"FILE\"}", "[\"text\"]", &schema, NULL));
     g_assert_cmpint(lake_schema_format(schema), ==, LAKE_FORMAT_FILES);
     g_assert_cmpuint(schema->n_columns, ==, 0);
     g_assert_cmpuint(schema->n_indexes, ==, 1);
@@ -60,12 +69,50 @@ test_file_is_no_type_of_a_row(void)
     LakeSchema *schema = NULL;
     g_autoptr(GError) error = NULL;
 
-    g_assert_false(
-        lake_schema_parse("\"rows\"", "{\"photo\": \"file\"}", NULL, &schema, &error));
+    g_assert_false(parse("\"rows\"", "{\"photo\": \"file\"}", NULL, &schema, &error));
     g_assert_error(error, LAKE_ERROR, LAKE_ERROR_BAD_INPUT);
     g_assert_nonnull(strstr(error->message, "\"photo\" is a FILE"));
     g_assert_nonnull(
         strstr(lake_error_facts(error)->hint, "drop zone of the format \"files\""));
+}
+
+static void
+test_folders_of_a_data_set(void)
+{
+    static const struct {
+        const char *format, *columns, *images_dir, *masks_dir, *word;
+    } bad[] = {
+        {"\"coco_panoptic\"", NULL, NULL, NULL, "needs images_dir"},
+        {"\"coco_panoptic\"", NULL, "\"/a\"", NULL, "needs masks_dir"},
+        {"\"coco_panoptic\"", NULL, "\"a\"", "\"/b\"", "images_dir must be the absolute"},
+        {"\"coco_panoptic\"", NULL, "\"/a\"", "7", "masks_dir must be the absolute"},
+        {"\"coco_panoptic\"", NULL, "\"\"", "\"/b\"", "images_dir must be the absolute"},
+        {"\"rows\"", NULL, "\"/a\"", "\"/b\"", "images_dir goes with"},
+        {NULL, NULL, NULL, "\"/b\"", "masks_dir goes with"},
+        {"\"coco_panoptic\"", "{\"a\": \"INT64\"}", "\"/a\"", "\"/b\"", "must be \"FILE\""},
+    };
+    const char *const good[LAKE_SCHEMA_N_TEXTS] = {"\"coco_panoptic\"", "{\"a\": \"FILE\"}",
+        "[\"image_id\"]", "\"/no such folder/\\u00e4\"", "\"/b\""};
+    g_autoptr(LakeSchema) schema = NULL;
+    g_autoptr(GError) none = NULL;
+
+    g_assert_true(lake_schema_parse(good, &schema, &none));
+    g_assert_cmpint(lake_schema_format(schema), ==, LAKE_FORMAT_COCO_PANOPTIC);
+    g_assert_cmpstr(schema->images_dir, ==, "/no such folder/ä");
+    g_assert_cmpstr(schema->masks_dir, ==, "/b");
+    g_assert_cmpuint(schema->n_columns, ==, 0);
+    for (gsize i = 0; i < G_N_ELEMENTS(bad); i++) {
+        const char *const texts[LAKE_SCHEMA_N_TEXTS] = {
+            bad[i].format, bad[i].columns, NULL, bad[i].images_dir, bad[i].masks_dir};
+        LakeSchema *wrong = NULL;
+        g_autoptr(GError) error = NULL;
+
+        g_assert_false(lake_schema_parse(texts, &wrong, &error));
+        g_assert_error(error, LAKE_ERROR, LAKE_ERROR_BAD_INPUT);
+        g_assert_nonnull(lake_error_facts(error)->hint);
+        if (!strstr(error->message, bad[i].word))
+            g_error("\"%s\" does not say \"%s\"", error->message, bad[i].word);
+    }
 }
 
 static void
@@ -99,8 +146,7 @@ test_refusals(void)
     for (gsize i = 0; i < G_N_ELEMENTS(bad); i++) {
         LakeSchema *schema = NULL;
         g_autoptr(GError) error = NULL;
-        g_assert_false(
-            lake_schema_parse(bad[i].format, bad[i].columns, bad[i].indexes, &schema, &error));
+        g_assert_false(parse(bad[i].format, bad[i].columns, bad[i].indexes, &schema, &error));
         g_assert_error(error, LAKE_ERROR, LAKE_ERROR_BAD_INPUT);
         g_assert_null(schema);
         if (!strstr(error->message, bad[i].word))
@@ -116,6 +162,7 @@ main(int argc, char **argv)
     g_test_add_func("/core/schema/nothing-is-no-schema", test_nothing_is_no_schema);
     g_test_add_func("/core/schema/files-take-files", test_files_take_files);
     g_test_add_func("/core/schema/file-is-no-type-of-a-row", test_file_is_no_type_of_a_row);
+    g_test_add_func("/core/schema/folders-of-a-data-set", test_folders_of_a_data_set);
     g_test_add_func("/core/schema/refusals", test_refusals);
     return g_test_run();
 }

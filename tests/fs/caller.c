@@ -219,6 +219,7 @@ test_local_paths(void)
         g_assert_error(error, LAKE_ERROR, LAKE_ERROR_NO_ACCESS);
         g_assert_nonnull(strstr(error->message, "coco_panoptic"));
         g_assert_nonnull(strstr(error->message, "1000"));
+        g_assert_nonnull(strstr(lake_error_facts(error)->hint, "deeplakefs ingest"));
     }
 }
 

@@ -75,6 +75,7 @@ LLVMFuzzerTestOneInput(const guint8 *data, size_t n_bytes)
 {
     static const char types[] = "{\"a\":\"TEXT\",\"b\":\"INT32\",\"c\":\"EMBEDDING\","
                                 "\"d\":\"BINARY\",\"e\":\"JSONB\",\"f\":\"FLOAT32\"}";
+    const char *const texts[LAKE_SCHEMA_N_TEXTS] = {"\"rows\"", types};
     g_autoptr(LakeSpool) content = lake_spool_new(g_get_tmp_dir());
     LakeSchema *schema = NULL;
 
@@ -82,7 +83,7 @@ LLVMFuzzerTestOneInput(const guint8 *data, size_t n_bytes)
         return 0;
     CHECK(lake_spool_append(content, data + 1, n_bytes - 1, NULL));
     if (data[0] & 4)
-        CHECK(lake_schema_parse("\"rows\"", types, NULL, &schema, NULL));
+        CHECK(lake_schema_parse(texts, &schema, NULL));
     run(paths[data[0] & 3], content, schema);
     lake_schema_unref(schema);
     return 0;

@@ -56,6 +56,8 @@ test_kind_named(void)
     g_assert_true(lake_ingest_kind_named("pdf") == &lake_ingest_pdf);
     g_assert_true(lake_ingest_kind_named("video") == &lake_ingest_video);
     g_assert_true(lake_ingest_kind_named("image") == &lake_ingest_image);
+    g_assert_true(lake_ingest_kind_named("rows") == &lake_ingest_records);
+    g_assert_true(lake_ingest_kind_named("coco_panoptic") == &lake_ingest_coco);
     g_assert_null(lake_ingest_kind_named("Text"));
     g_assert_null(lake_ingest_kind_named(""));
 }

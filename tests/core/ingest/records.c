@@ -6,6 +6,14 @@
 
 #define SAMPLE_BYTES (1024 * 1024)
 
+static gboolean
+parse(const char *columns, LakeSchema **ret_schema)
+{
+    const char *const texts[LAKE_SCHEMA_N_TEXTS] = {"\"rows\"", columns};
+
+    return lake_schema_parse(texts, ret_schema, NULL);
+}
+
 /* The columns of a file of rows, "name TYPE, …", once all of it was read; NULL: refused. */
 static char *
 read_columns(const char *path, const char *text, LakeSchema *schema, const LakeTable *table,
@@ -66,8 +74,7 @@ test_the_schema_comes_first(void)
     g_autoptr(GError) error = NULL;
     guint n_rows;
 
-    g_assert_true(lake_schema_parse(
-        "\"rows\"", "{\"c\": \"IMAGE\", \"a\": \"FLOAT32\"}", NULL, &schema, &error));
+    g_assert_true(parse("{\"c\": \"IMAGE\", \"a\": \"FLOAT32\"}", &schema));
     g_autofree char *found =
         read_columns("a.jsonl", "{\"a\":1,\"b\":true}\n", schema, NULL, &n_rows, &error);
     g_assert_cmpstr(found, ==, "file_id TEXT, c IMAGE, a FLOAT32, b BOOL");
@@ -110,7 +117,7 @@ test_the_tables_types_count(void)
 
     g_autofree char *found = read_columns("a.csv", "a\n1\n", NULL, table, &n_rows, &error);
     g_assert_cmpstr(found, ==, "file_id TEXT, a FLOAT64");
-    g_assert_true(lake_schema_parse("\"rows\"", "{\"a\": \"INT64\"}", NULL, &schema, &error));
+    g_assert_true(parse("{\"a\": \"INT64\"}", &schema));
     g_assert_null(read_columns("a.csv", "a\n1\n", schema, table, &n_rows, &contradiction));
     g_assert_nonnull(strstr(contradiction->message, "schema says INT64"));
     g_assert_null(read_columns("a.csv", "a\n1\n", NULL, other, &n_rows, &unknown));
@@ -149,8 +156,7 @@ test_settings_are_the_schema(void)
     g_autofree char *none = lake_ingest_records.settings_json(&settings);
 
     g_assert_cmpstr(none, ==, "{\"schema\":{}}");
-    g_assert_true(lake_schema_parse(
-        "\"rows\"", "{\"b\": \"json\", \"a\": \"TEXT\"}", NULL, &settings.schema, NULL));
+    g_assert_true(parse("{\"b\": \"json\", \"a\": \"TEXT\"}", &settings.schema));
     g_autofree char *some = lake_ingest_records.settings_json(&settings);
     g_assert_cmpstr(some, ==, "{\"schema\":{\"b\":\"JSONB\",\"a\":\"TEXT\"}}");
     lake_ingest_settings_clear(&settings);
