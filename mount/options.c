@@ -61,12 +61,18 @@ static const MountOption table[] = {
     {"file", 0, MOUNT_OPTION_TEXT, "FILE", "read the SQL from FILE; - is standard input",
         FOR(QUERY), FIELD(file)},
     {"format", 0, MOUNT_OPTION_TEXT, "FORMAT",
-        "what the files are: files (by their extension; the default), or rows: JSON Lines, "
-        "JSON, CSV and TSV files whose records become rows",
+        "what the files are: files (by their extension; the default); rows: JSON Lines, JSON, "
+        "CSV and TSV files whose records become rows; coco_panoptic: JSON files with the "
+        "annotations of a data set",
         FOR(INGEST), FIELD(format)},
     {"schema", 0, MOUNT_OPTION_TEXT, "JSON|FILE",
         "with --format rows: types of columns, as {\"name\": \"TEXT\", \"age\": \"INT64\"}",
         FOR(INGEST), FIELD(schema)},
+    {"images-dir", 0, MOUNT_OPTION_TEXT, "DIR",
+        "with --format coco_panoptic: the folder of the images", FOR(INGEST),
+        FIELD(images_dir)},
+    {"masks-dir", 0, MOUNT_OPTION_TEXT, "DIR",
+        "with --format coco_panoptic: the folder of the masks", FOR(INGEST), FIELD(masks_dir)},
     {"index", 0, MOUNT_OPTION_TEXT, "LIST",
         "indexes that the table is to have: COLUMN[=METHOD][,...], or JSON", FOR(INGEST),
         FIELD(index)},
@@ -172,6 +178,8 @@ mount_options_free(MountOptions *options)
     g_free(options->format);
     g_free(options->schema);
     g_free(options->index);
+    g_free(options->images_dir);
+    g_free(options->masks_dir);
     g_free(options);
 }
 

@@ -53,11 +53,12 @@ typedef struct {
     GString *fuse_words; /* comma-separated, escaped, for libfuse */
     char *config_file;
     char *log_level;
-    char *file;     /* holds the SQL */
-    char *interval; /* seconds */
-    char *format;   /* of ingest: "files" or "rows" */
-    char *schema;   /* JSON, or the path of a file of it */
-    char *index;    /* JSON, or columns as in "text,file_id=btree" */
+    char *file;                   /* holds the SQL */
+    char *interval;               /* seconds */
+    char *format;                 /* of ingest: "files", "rows" or "coco_panoptic" */
+    char *schema;                 /* JSON, or the path of a file of it */
+    char *index;                  /* JSON, or columns as in "text,file_id=btree" */
+    char *images_dir, *masks_dir; /* as they were given */
     gboolean is_help;
     gboolean is_version;
     gboolean is_verbose;

@@ -338,6 +338,21 @@ add_option(cJSON *object, const char *name, cJSON *value)
     return value && cJSON_AddItemToObject(object, name, value);
 }
 
+/* Options of drop zones have absolute paths, in UTF-8 as all JSON is. */
+static cJSON *
+name_folder(const char *option, const char *given, GError **error)
+{
+    g_autofree char *here = g_get_current_dir();
+    g_autofree char *path =
+        g_path_is_absolute(given) ? g_strdup(given) : g_build_filename(here, given, NULL);
+
+    if (g_utf8_validate(path, -1, NULL))
+        return cJSON_CreateString(path);
+    lake_error_set(error, LAKE_ERROR_CLASS_INGEST, LAKE_ERROR_BAD_NAME,
+        "--%s: the path is not UTF-8", option);
+    return NULL;
+}
+
 /* The command's options as an .ingest.json has them; caller frees. */
 static char *
 dup_zone_options(const MountOptions *options, GError **error)
@@ -348,7 +363,11 @@ dup_zone_options(const MountOptions *options, GError **error)
             add_option(object, "format", cJSON_CreateString(options->format))) &&
         (!options->schema ||
             add_option(object, "schema", read_schema(options->schema, error))) &&
-        (!options->index || add_option(object, "index", read_indexes(options->index, error)));
+        (!options->index || add_option(object, "index", read_indexes(options->index, error))) &&
+        (!options->images_dir || add_option(object, "images_dir",
+                                     name_folder("images-dir", options->images_dir, error))) &&
+        (!options->masks_dir || add_option(object, "masks_dir",
+                                    name_folder("masks-dir", options->masks_dir, error)));
     char *printed = is_good ? cJSON_PrintUnformatted(object) : NULL;
     char *text = g_strdup(printed);
 
