@@ -42,7 +42,7 @@ def test_what_counts_can_be_read(mount, table):
     assert not os.path.exists(os.path.join(zone, NAME))
     assert effective(zone) == {
         "chunk_size": 1000, "chunk_overlap": 200, "pdf_dpi": 300, "segment_seconds": 10,
-        "schema": None, "format": "files", "index": []}
+        "schema": None, "format": "files", "index": [], "images_dir": None, "masks_dir": None}
     shown = files.read(os.path.join(zone, ".ingest.effective.json")).decode()
     put(zone, '{"pdf_dpi": 72}')
     assert effective(zone)["pdf_dpi"] == 72
@@ -96,7 +96,8 @@ def test_reading_gives_the_bytes_that_were_written(mount, table):
     ('{"chunk_size": 500, "chunk_size": 600}', ["chunk_size", "twice"]),
     ('{"schema": {"a": "INT64"}}', ["schema", "FILE"]),
     ('{"schema": 1}', ["schema", "object"]),
-    ('{"format": "coco"}', ["format", "rows"]),
+    ('{"format": "coco"}', ["format", "rows", "coco_panoptic"]),
+    ('{"image_dir": "/tmp"}', ["image_dir", 'did you mean "images_dir"?']),
     ('[1]', ["object"]),
     ('{"chunk_size": 500,\n', ["not JSON", "line"]),
     (b'{"chunk_size": 500} \xff', ["UTF-8"]),
