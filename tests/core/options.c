@@ -58,6 +58,28 @@ test_a_schema_is_put_together(void)
     lake_ingest_settings_clear(&base);
 }
 
+/* What others might not be allowed to name. */
+static void
+test_folders_are_told_and_shown(void)
+{
+    static const char text[] = "{\"masks_dir\": \"/b\", \"format\": \"coco_panoptic\","
+                               " \"images_dir\": \"/a\"}";
+    LakeOptions *options = lake_options_new(NULL, &defaults);
+    LakeIngestSettings settings = defaults;
+
+    g_assert_true(lake_options_names_folders(options, text, strlen(text)));
+    g_assert_false(lake_options_names_folders(options, "", 0));
+    g_assert_false(lake_options_names_folders(options, "{}", 2));
+    g_assert_false(lake_options_names_folders(options, text, strlen(text) - 1));
+    lake_options_free(options);
+
+    g_assert_true(lake_options_parse(text, strlen(text), &settings, NULL));
+    g_autofree char *shown = lake_options_to_json(&settings);
+    g_assert_nonnull(strstr(shown, "\"images_dir\": \"/a\""));
+    g_assert_nonnull(strstr(shown, "\"masks_dir\": \"/b\""));
+    lake_ingest_settings_clear(&settings);
+}
+
 static void
 test_nothing_is_nothing(void)
 {
@@ -142,6 +164,8 @@ main(int argc, char **argv)
     g_test_init(&argc, &argv, NULL);
     g_test_add_func("/core/options/named-ones-count", test_named_ones_count);
     g_test_add_func("/core/options/a-schema-is-put-together", test_a_schema_is_put_together);
+    g_test_add_func(
+        "/core/options/folders-are-told-and-shown", test_folders_are_told_and_shown);
     g_test_add_func("/core/options/nothing-is-nothing", test_nothing_is_nothing);
     g_test_add_func(
         "/core/options/what-is-shown-can-be-written", test_what_is_shown_can_be_written);

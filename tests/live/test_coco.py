@@ -5,12 +5,14 @@ import errno
 import json
 import os
 import shutil
+import signal
 import stat
+import subprocess
 
 import pytest
 
 from support import files
-from support.mount import run
+from support.mount import environment, run, wait_for
 from support.panoptic import CATEGORIES, DataSet
 
 COLUMNS = ("image_id", "image", "mask", "width", "height", "filename", "segments_info",
@@ -282,6 +284,27 @@ def test_a_killed_daemon_leaves_nothing(another_mount, table, work):
     assert again.n_rows(table) == 60
 
 
+def test_ctrl_c_leaves_nothing(another_mount, table, work):
+    """Ingest, Interrupt; Panoptic data sets."""
+    data = DataSet(work, n=60, image_bytes=100_000)
+    mount = another_mount(env={"LAKE_FAULT": "ingest-between-batches:2:sleep=2000"})
+    os.mkdir(mount.zone(table))
+    put_options(mount.zone(table), data.options())
+    copying = subprocess.Popen(["cp", data.path, mount.zone(table)], env=environment())
+
+    def is_sending():
+        jobs = files.read(mount.at(".deeplake", "ingest.jsonl")).decode()
+        return any(f"{table}/panoptic" in line and '"sending"' in line
+                   for line in jobs.splitlines())
+
+    wait_for(is_sending, 60, "rows to be sent")
+    copying.send_signal(signal.SIGINT)
+    assert copying.wait(30) != 0
+    assert_nothing(mount, table)
+    copy(data, mount.zone(table)).ok()
+    assert rows(mount, table) == data.rows
+
+
 def peak_bytes(pid):
     with open(f"/proc/{pid}/status", encoding="ascii") as lines:
         return next(int(line.split()[1]) * 1024 for line in lines if line.startswith("VmHWM"))
@@ -437,6 +460,26 @@ os.close(handle)""", opened.zone(table, "c.json"), data.text()) == 0
     assert_nothing(opened, table)
 
 
+@pytest.mark.parametrize("name", [".ingest.json", "a.json"])
+def test_a_file_that_the_owner_opened_and_others_write(opened, table, data, name):
+    """Panoptic data sets; Access: who has written it counts, too."""
+    path = opened.zone(table, name)
+    handle = os.open(path, os.O_CREAT | os.O_WRONLY | os.O_TRUNC, 0o644)
+    text = json.dumps(data.options()) if name == ".ingest.json" else data.text()
+    subprocess.run(["setpriv", f"--reuid={NOBODY}", f"--regid={NOBODY}", "--clear-groups",
+                    "/usr/bin/python3", "-c",
+                    "import os, sys; os.write(int(sys.argv[1]), sys.argv[2].encode())",
+                    str(handle), text], pass_fds=[handle], check=False, cwd="/",
+                   stderr=subprocess.PIPE)
+    if name == ".ingest.json":
+        with pytest.raises(PermissionError):
+            os.close(handle)
+    else:
+        os.close(handle)  # the verdict came with the first close, the other process's
+    assert "uid 65534" in files.read(path + ".error").decode()
+    assert_nothing(opened, table)
+
+
 def test_what_others_wrote_is_not_read_for_the_owner_who_renames_it(opened, table, data):
     """Panoptic data sets; Access."""
     for name in (".a.json.part", ".b.json.part"):
@@ -463,6 +506,42 @@ def test_the_owner_copies_into_a_zone_of_all(opened, table, data):
     assert opened.n_rows(table) == 6
     found = os.stat(opened.zone(table, "a.json"))
     assert (found.st_uid, stat.S_ISREG(found.st_mode)) == (NOBODY, True)
+
+
+@pytest.mark.parametrize("closed, words", [
+    ("train2017", ["images_dir", "train2017", "Permission denied"]),
+    ("panoptic_train2017", ["masks_dir", "panoptic_train2017", "Permission denied"]),
+    ("train2017/000000000009.jpg", ["annotations[2]", "000000000009.jpg", "Permission denied"]),
+])
+def test_what_may_not_be_read(fresh_backend, work, table, data, closed, words):
+    """Panoptic data sets: EACCES, with the folder or the file."""
+    if os.geteuid() != 0:
+        pytest.skip("only root can become someone else")
+    backend = fresh_backend("external")
+    os.chmod(work, 0o755)
+    os.mkdir(backend.state_dir)
+    shutil.chown(backend.state_dir, "postgres")  # who can reach the server's socket, too
+    os.chmod(os.path.join(work, closed), 0)
+    options = ["--format", "coco_panoptic", "--images-dir", data.images_dir,
+               "--masks-dir", data.masks_dir]
+    ran = backend.command("ingest", *options, table, data.path, user="postgres")
+    assert ran.code == 1 and all(word in ran.err for word in words), ran
+    assert "rights" in ran.err
+    os.chmod(os.path.join(work, closed), 0o755)
+    ran = backend.command("ingest", *options, table, data.path, user="postgres").ok()
+    assert json.loads(ran.out)["row_count"] == 3
+
+
+def test_an_empty_file_is_refused(backend, mount, table, coco_zone, data):
+    """Panoptic data sets; When: an empty file is entered when its last handle is released."""
+    files.write(data.path, "")
+    copy(data, coco_zone)
+    run("cat", mount.at(".deeplake", "wait")).ok()
+    error = os.path.join(coco_zone, "panoptic_train2017.json.error")
+    wait_for(lambda: os.path.exists(error), 5, "the reason")
+    assert "empty" in files.read(error).decode()
+    assert "empty" in backend.command("ingest", table, data.path, workspace=mount.workspace).err
+    assert_nothing(mount, table)
 
 
 def test_categories_are_those_of_the_file(mount, table, coco_zone, data):
