@@ -265,6 +265,40 @@ test_refusals(Fixture *fixture, gconstpointer data)
 }
 
 static void
+assert_too_big(const Fixture *fixture, const char *text, const char *word)
+{
+    g_autoptr(GError) error = NULL;
+
+    g_assert_null(ingest(fixture, "a.json", text, NULL, &error));
+    g_assert_error(error, LAKE_ERROR, LAKE_ERROR_TOO_BIG);
+    if (!strstr(error->message, word))
+        g_error("\"%s\" does not say \"%s\"", error->message, word);
+}
+
+static void
+test_limits(Fixture *fixture, gconstpointer data)
+{
+    g_autofree char *filler = g_strnfill(1024 * 1024, ' ');
+    g_autofree char *at_most = g_strdup_printf(
+        "{" IMAGES "," ANNOTATIONS ",\"categories\":[%s]}", filler + strlen("[]"));
+    g_autofree char *beyond = g_strdup_printf(
+        "{" IMAGES "," ANNOTATIONS ",\"categories\":[%s]}", filler + strlen("["));
+    g_autofree char *image = g_build_filename(fixture->path, "images/1.jpg", NULL);
+    g_autoptr(GError) error = NULL;
+    g_autoptr(LakeRows) rows = ingest(fixture, "a.json", at_most, NULL, &error);
+
+    g_assert_no_error(error);
+    g_assert_cmpuint(lake_rows_count(rows), ==, 2);
+    assert_too_big(fixture, beyond, "\"categories\" has more than 1048576 bytes");
+    if (truncate(image, LAKE_ROWS_VALUE_MAX_BYTES + 1) != 0) {
+        g_test_skip("no file of 1 GiB with a hole can be made");
+        return;
+    }
+    assert_too_big(
+        fixture, "{" IMAGES "," ANNOTATIONS "}", "1.jpg of images_dir: the file has");
+}
+
+static void
 test_other_files_are_refused(Fixture *fixture, gconstpointer data)
 {
     static const char *const paths[] = {"a.jpg", "a.jsonl", "json", "a.json.gz"};
@@ -381,6 +415,7 @@ main(int argc, char **argv)
     ADD("lists-come-in-any-order", test_lists_in_any_order);
     ADD("sizes-and-categories-may-be-missing", test_what_may_be_missing);
     ADD("refusals-say-where-and-what", test_refusals);
+    ADD("limits-are-too-big", test_limits);
     ADD("other-files-are-refused", test_other_files_are_refused);
     ADD("a-table-of-other-types-is-refused", test_a_table_of_other_types);
     ADD("long-files-are-read-in-windows", test_long_files);
