@@ -163,10 +163,15 @@ hand_over(LakeApiAnswer *answer, const LakeStreamSink *sink, gpointer user_data,
 
     if (!sink->begin(lake_api_answer_columns(answer), user_data, error))
         return FALSE;
-    for (; (row = lake_api_answer_next_row(answer, &failure)); n_rows++)
-        if (g_cancellable_set_error_if_cancelled(cancellable, NULL) ||
-            !sink->row(row, user_data, error))
+    for (; (row = lake_api_answer_next_row(answer, &failure)); n_rows++) {
+        if (g_cancellable_is_cancelled(cancellable)) {
+            lake_error_set(
+                error, LAKE_ERROR_CLASS_GENERAL, LAKE_ERROR_CANCELLED, "interrupted");
             return FALSE;
+        }
+        if (!sink->row(row, user_data, error))
+            return FALSE;
+    }
     if (failure) {
         g_propagate_error(error, g_steal_pointer(&failure));
         return FALSE;
@@ -292,13 +297,15 @@ stream_changing(LakeApiSession *session, LakeStatement *statement, gint64 timeou
     g_autoptr(LakeApiAnswer) answer =
         lake_api_session_change(session, &change, cancellable, &failure);
 
-    if (answer)
-        return hand_over(answer, sink, user_data, ret_n_affected, cancellable, error);
+    if (answer && hand_over(answer, sink, user_data, ret_n_affected, cancellable, &failure))
+        return TRUE;
     explain_size(session, failure);
     /* A request cannot be undone once it is answered. */
     if (g_error_matches(failure, LAKE_ERROR, LAKE_ERROR_TOO_BIG))
         lake_error_hint(failure, "The data was changed all the same. Return fewer rows or "
                                  "columns, or raise max_result_bytes.");
+    else if (answer)
+        lake_error_hint(failure, "The data was changed all the same.");
     g_propagate_error(error, g_steal_pointer(&failure));
     return FALSE;
 }

@@ -1,0 +1,136 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "core/api.h"
+
+#include "core/error.h"
+#include "tests/core/api/canned.h"
+#include <string.h>
+
+#define N_REQUESTS_TO_OPEN 2
+#define LAG_MS 3000
+#define SOON_US G_TIME_SPAN_SECOND
+#define ONE_ROW "{\"columns\":[\"a\"],\"rows\":[[1]]}"
+#define TWO_ROWS "{\"columns\":[\"a\"],\"rows\":[[1],[2]]}"
+
+typedef struct {
+    CannedService *service;
+    LakeTransport *transport;
+    GCancellable *cancellable;
+    guint n_rows; /* handed over */
+    LakeErrorCode refusal;
+} Fixture;
+
+static void
+say(Fixture *fixture, const char *body)
+{
+    canned_service_add_json(fixture->service, 200, NULL, body);
+}
+
+static void
+set_up(Fixture *fixture, gconstpointer unused)
+{
+    g_autoptr(GError) error = NULL;
+    /* {"OrgID":"org-1"} */
+    g_autoptr(LakeToken) token =
+        lake_token_new("eyJhbGciOiJub25lIn0.eyJPcmdJRCI6Im9yZy0xIn0.x", &error);
+
+    fixture->service = canned_service_new();
+    fixture->cancellable = g_cancellable_new();
+    say(fixture, "{\"id\":\"ws\"}");
+    say(fixture, "{\"columns\":[\"v\"],\"rows\":[[\"15.1\"]]}");
+    const LakeApiOptions api = {
+        .url = canned_service_url(fixture->service),
+        .workspace = "ws",
+        .token = token,
+        .connect_timeout_ms = 5000,
+        .staging_dir = g_get_tmp_dir(),
+    };
+    const LakeApiTransportOptions options = {
+        .api = &api, .read_lag_ms = LAG_MS, .statement_timeout_ms = 20000};
+    fixture->transport = lake_api_transport_open(&options, NULL, &error);
+    g_assert_no_error(error);
+}
+
+static void
+tear_down(Fixture *fixture, gconstpointer unused)
+{
+    lake_transport_free(fixture->transport);
+    canned_service_free(fixture->service);
+    g_object_unref(fixture->cancellable);
+}
+
+/* --- a user's statement --- */
+
+static gboolean
+take_columns(const LakeResult *columns, gpointer user_data, GError **error)
+{
+    return TRUE;
+}
+
+static gboolean
+cancel_at_row(const LakeResult *row, gpointer user_data, GError **error)
+{
+    Fixture *fixture = user_data;
+
+    fixture->n_rows++;
+    g_cancellable_cancel(fixture->cancellable);
+    return TRUE;
+}
+
+static gboolean
+refuse_row(const LakeResult *row, gpointer user_data, GError **error)
+{
+    lake_error_set(error, LAKE_ERROR_CLASS_GENERAL, ((Fixture *)user_data)->refusal, "no");
+    return FALSE;
+}
+
+static gboolean
+stream(Fixture *fixture, const char *sql, gboolean is_read_only,
+    gboolean (*row)(const LakeResult *, gpointer, GError **), GError **error)
+{
+    const LakeStreamSink sink = {.begin = take_columns, .row = row};
+    const LakeStreamOptions options = {.is_read_only = is_read_only, .timeout_ms = 20000};
+    g_autoptr(LakeStatement) statement = lake_statement_new(sql);
+
+    return lake_transport_stream(fixture->transport, statement, &options, &sink, fixture, NULL,
+        fixture->cancellable, error);
+}
+
+static void
+test_cancelled_between_rows(Fixture *fixture, gconstpointer unused)
+{
+    g_autoptr(GError) error = NULL;
+
+    say(fixture, TWO_ROWS);
+    g_assert_false(stream(fixture, "SELECT a FROM t", TRUE, cancel_at_row, &error));
+    g_assert_error(error, LAKE_ERROR, LAKE_ERROR_CANCELLED);
+    g_assert_cmpuint(fixture->n_rows, ==, 1);
+}
+
+/* Over a connection of PostgreSQL's it would be undone. */
+static void
+test_changed_although_rows_were_refused(Fixture *fixture, gconstpointer unused)
+{
+    static const LakeErrorCode refusals[] = {LAKE_ERROR_TOO_BIG, LAKE_ERROR_NO_SPACE};
+
+    for (gsize i = 0; i < G_N_ELEMENTS(refusals); i++) {
+        g_autoptr(GError) error = NULL;
+
+        say(fixture, ONE_ROW);
+        fixture->refusal = refusals[i];
+        g_assert_false(stream(fixture, "DELETE FROM t RETURNING a", FALSE, refuse_row, &error));
+        g_assert_error(error, LAKE_ERROR, (gint)refusals[i]);
+        g_assert_nonnull(strstr(lake_error_facts(error)->hint, "was changed all the same"));
+    }
+}
+
+#define ADD(name, function)                                                                    \
+    g_test_add("/core/api/transport/" name, Fixture, NULL, set_up, function, tear_down)
+
+int
+main(int argc, char **argv)
+{
+    g_test_init(&argc, &argv, NULL);
+    ADD("cancelled-between-rows", test_cancelled_between_rows);
+    ADD("changed-although-rows-were-refused", test_changed_although_rows_were_refused);
+    return g_test_run();
+}
