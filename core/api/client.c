@@ -2,6 +2,7 @@
 #include "core/api/client.h"
 
 #include "core/api/error.h"
+#include "core/api/lag.h"
 #include "core/secret.h"
 #include <cjson/cJSON.h>
 #include <string.h>
@@ -297,19 +298,6 @@ get_pause_ms(const LakeApiClient *client, const Attempts *attempts)
     return pause_ms;
 }
 
-static void
-wait_ms(gint64 pause_ms, GCancellable *cancellable)
-{
-    GPollFD fd;
-
-    if (!cancellable || !g_cancellable_make_pollfd(cancellable, &fd)) {
-        g_usleep((gulong)pause_ms * 1000);
-        return;
-    }
-    g_poll(&fd, 1, (gint)pause_ms);
-    g_cancellable_release_fd(cancellable);
-}
-
 /* What the caller cannot see in the error otherwise. */
 static void
 finish_error(const Attempts *attempts, GError *failure)
@@ -366,7 +354,9 @@ ask(LakeApiClient *client, const Question *question, GCancellable *cancellable, 
             g_propagate_error(error, g_steal_pointer(&failure));
             return NULL;
         }
-        wait_ms(pause_ms, cancellable);
+        gint64 until_us = g_get_monotonic_time() + pause_ms * 1000;
+        if (!lake_api_lag_wait_until(until_us, cancellable, error))
+            return NULL;
     }
 }
 

@@ -10,6 +10,7 @@
 #define SOON_US G_TIME_SPAN_SECOND
 #define ONE_ROW "{\"columns\":[\"a\"],\"rows\":[[1]]}"
 #define TWO_ROWS "{\"columns\":[\"a\"],\"rows\":[[1],[2]]}"
+#define NO_ROWS "{\"columns\":[\"a\"],\"rows\":[]}"
 
 typedef struct {
     CannedService *service;
@@ -123,6 +124,35 @@ test_changed_although_rows_were_refused(Fixture *fixture, gconstpointer unused)
     }
 }
 
+/* --- answers without rows --- */
+
+/* In the third one, which takes a second. */
+static gpointer
+cancel_in_a_pause(gpointer cancellable)
+{
+    g_usleep(900 * 1000);
+    g_cancellable_cancel(cancellable);
+    return NULL;
+}
+
+static void
+test_waiting_for_rows_is_cut_short(Fixture *fixture, gconstpointer unused)
+{
+    g_autoptr(LakeStatement) statement = lake_statement_new("SELECT 1");
+    g_autoptr(GError) error = NULL;
+    gint64 begun_us = g_get_monotonic_time();
+
+    statement->has_always_rows = TRUE;
+    for (guint i = 0; i < 10; i++)
+        say(fixture, NO_ROWS);
+    GThread *thread = g_thread_new("canceller", cancel_in_a_pause, fixture->cancellable);
+    g_assert_null(lake_transport_run(fixture->transport, LAKE_TRANSPORT_INTERACTIVE, statement,
+        fixture->cancellable, &error));
+    g_thread_join(thread);
+    g_assert_error(error, LAKE_ERROR, LAKE_ERROR_CANCELLED);
+    g_assert_cmpint(g_get_monotonic_time() - begun_us, <, SOON_US * 14 / 10);
+}
+
 #define ADD(name, function)                                                                    \
     g_test_add("/core/api/transport/" name, Fixture, NULL, set_up, function, tear_down)
 
@@ -132,5 +162,6 @@ main(int argc, char **argv)
     g_test_init(&argc, &argv, NULL);
     ADD("cancelled-between-rows", test_cancelled_between_rows);
     ADD("changed-although-rows-were-refused", test_changed_although_rows_were_refused);
+    ADD("waiting-for-rows-is-cut-short", test_waiting_for_rows_is_cut_short);
     return g_test_run();
 }
