@@ -59,6 +59,24 @@ tear_down(Fixture *fixture, gconstpointer unused)
     g_object_unref(fixture->cancellable);
 }
 
+static gpointer
+cancel_soon(gpointer cancellable)
+{
+    g_usleep(200 * 1000);
+    g_cancellable_cancel(cancellable);
+    return NULL;
+}
+
+/* The statement of request number index is, or begins with, this. */
+static void
+assert_asked(Fixture *fixture, guint index, const char *sql)
+{
+    g_autofree char *body = canned_service_dup_body(fixture->service, index);
+    g_autofree char *begin = g_strconcat("{\"query\":\"", sql, NULL);
+
+    g_assert_true(g_str_has_prefix(body, begin));
+}
+
 /* --- a user's statement --- */
 
 static gboolean
@@ -153,6 +171,56 @@ test_waiting_for_rows_is_cut_short(Fixture *fixture, gconstpointer unused)
     g_assert_cmpint(g_get_monotonic_time() - begun_us, <, SOON_US * 14 / 10);
 }
 
+/* --- transactions --- */
+
+static LakeTransaction *
+begin(Fixture *fixture)
+{
+    g_autoptr(GError) error = NULL;
+    LakeTransaction *transaction =
+        lake_transport_begin(fixture->transport, LAKE_TRANSPORT_BULK, NULL, &error);
+
+    g_assert_no_error(error);
+    return transaction;
+}
+
+/* CREATE TABLE IF NOT EXISTS loses the race with others who make it, and says so. */
+static void
+test_staging_that_others_make_at_once(Fixture *fixture, gconstpointer unused)
+{
+    say(fixture, "{\"columns\":[\"f\"],\"rows\":[[false]]}");
+    canned_service_add_json(fixture->service, 500, NULL,
+        "{\"error\":\"Database error: ERROR: duplicate key value violates unique constraint "
+        "\\\"pg_type_typname_nsp_index\\\" (SQLSTATE 23505)\"}");
+    lake_transaction_free(begin(fixture));
+    assert_asked(fixture, N_REQUESTS_TO_OPEN + 1, "CREATE TABLE IF NOT EXISTS");
+    lake_transaction_free(begin(fixture));
+    g_assert_cmpuint(canned_service_n_requests(fixture->service), ==, N_REQUESTS_TO_OPEN + 2);
+}
+
+/* Whoever waits until another has made the staging table hears Ctrl-C. */
+static void
+test_waiting_for_staging_is_cut_short(Fixture *fixture, gconstpointer unused)
+{
+    static const char slow[] = "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\n"
+                               "Content-Length: 34\r\n\r\n"
+                               "{\"columns\":[\"f\"],\"rows\":[[\"t\"]]}  ";
+    g_autoptr(GError) error = NULL;
+    gint64 begun_us = g_get_monotonic_time();
+
+    canned_service_add(
+        fixture->service, &(CannedAnswer){.text = slow, .delay_ms = 2 * SOON_US / 1000});
+    GThread *maker = g_thread_new("maker", (GThreadFunc)begin, fixture);
+    canned_service_wait(fixture->service, N_REQUESTS_TO_OPEN + 1);
+    GThread *canceller = g_thread_new("canceller", cancel_soon, fixture->cancellable);
+    g_assert_null(lake_transport_begin(
+        fixture->transport, LAKE_TRANSPORT_BULK, fixture->cancellable, &error));
+    g_assert_error(error, LAKE_ERROR, LAKE_ERROR_CANCELLED);
+    g_assert_cmpint(g_get_monotonic_time() - begun_us, <, SOON_US);
+    g_thread_join(canceller);
+    lake_transaction_free(g_thread_join(maker));
+}
+
 #define ADD(name, function)                                                                    \
     g_test_add("/core/api/transport/" name, Fixture, NULL, set_up, function, tear_down)
 
@@ -163,5 +231,7 @@ main(int argc, char **argv)
     ADD("cancelled-between-rows", test_cancelled_between_rows);
     ADD("changed-although-rows-were-refused", test_changed_although_rows_were_refused);
     ADD("waiting-for-rows-is-cut-short", test_waiting_for_rows_is_cut_short);
+    ADD("staging-that-others-make-at-once", test_staging_that_others_make_at_once);
+    ADD("waiting-for-staging-is-cut-short", test_waiting_for_staging_is_cut_short);
     return g_test_run();
 }
