@@ -32,6 +32,8 @@ keep(const LakeStatement *statement)
         lake_statement_add_text(copy, parameter->text);
     }
     copy->n_expected = statement->n_expected;
+    copy->scope = statement->scope;
+    copy->is_lock = statement->is_lock;
     return copy;
 }
 

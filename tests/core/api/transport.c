@@ -221,6 +221,37 @@ test_waiting_for_staging_is_cut_short(Fixture *fixture, gconstpointer unused)
     lake_transaction_free(g_thread_join(maker));
 }
 
+/* The ledger remembers them, so that copying over many files does not wait after each. */
+static void
+test_nobody_waits_for_changes_of_rows(Fixture *fixture, gconstpointer unused)
+{
+    static const LakeColumn columns[] = {{"a", LAKE_TYPE_INT64}};
+    g_autoptr(LakeRows) rows = lake_rows_new(columns, 1);
+    g_autoptr(LakeStatement) lock = lake_statement_new("SELECT pg_advisory_xact_lock(1)");
+    g_autoptr(LakeStatement) change = lake_statement_new("UPDATE t SET a = 1");
+    g_autoptr(LakeStatement) read = lake_statement_new("SELECT 1");
+    g_autoptr(GError) error = NULL;
+
+    say(fixture, "{\"columns\":[\"f\"],\"rows\":[[true]]}");
+    g_autoptr(LakeTransaction) transaction = begin(fixture);
+    gint64 begun_us = g_get_monotonic_time();
+    lock->is_lock = TRUE;
+    change->scope = LAKE_SCOPE_ROWS;
+    lake_rows_add_int64(rows, 1);
+    lake_result_free(lake_transaction_run(transaction, lock, NULL, &error));
+    lake_result_free(lake_transaction_run(transaction, change, NULL, &error));
+    g_assert_true(lake_transaction_copy_begin(transaction, "t", columns, 1, NULL, &error) &&
+                  lake_transaction_copy_rows(transaction, rows, NULL, &error) &&
+                  lake_transaction_copy_end(transaction, NULL, &error));
+    g_assert_true(lake_transaction_commit(transaction, NULL, &error));
+    say(fixture, ONE_ROW);
+    read->scope = LAKE_SCOPE_STRUCTURE;
+    g_autoptr(LakeResult) result =
+        lake_transport_run(fixture->transport, LAKE_TRANSPORT_INTERACTIVE, read, NULL, &error);
+    g_assert_no_error(error);
+    g_assert_cmpint(g_get_monotonic_time() - begun_us, <, SOON_US);
+}
+
 #define ADD(name, function)                                                                    \
     g_test_add("/core/api/transport/" name, Fixture, NULL, set_up, function, tear_down)
 
@@ -233,5 +264,6 @@ main(int argc, char **argv)
     ADD("waiting-for-rows-is-cut-short", test_waiting_for_rows_is_cut_short);
     ADD("staging-that-others-make-at-once", test_staging_that_others_make_at_once);
     ADD("waiting-for-staging-is-cut-short", test_waiting_for_staging_is_cut_short);
+    ADD("nobody-waits-for-changes-of-rows", test_nobody_waits_for_changes_of_rows);
     return g_test_run();
 }
