@@ -151,7 +151,8 @@ transport_run_all(LakeTransport *transport, LakeTransportUse use,
 
     if (session->is_read_only && !refuse_change(error))
         return NULL;
-    return lake_api_transaction_run_all(session, statements, n_statements, cancellable, error);
+    return lake_api_transaction_run_all(
+        session, use, statements, n_statements, cancellable, error);
 }
 
 /* --- a user's statement --- */

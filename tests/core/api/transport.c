@@ -252,6 +252,46 @@ test_nobody_waits_for_changes_of_rows(Fixture *fixture, gconstpointer unused)
     g_assert_cmpint(g_get_monotonic_time() - begun_us, <, SOON_US);
 }
 
+static gpointer
+change_in_bulk(gpointer user_data)
+{
+    Fixture *fixture = user_data;
+    g_autoptr(LakeStatement) statement = lake_statement_new("UPDATE t SET a = 1");
+    g_autoptr(GError) error = NULL;
+
+    lake_result_free(
+        lake_transport_run(fixture->transport, LAKE_TRANSPORT_BULK, statement, NULL, &error));
+    g_assert_no_error(error);
+    return NULL;
+}
+
+/* Whoever waits for an answer has a place that is kept, and the time of one who waits. */
+static void
+test_several_at_once_by_one_who_waits(Fixture *fixture, gconstpointer unused)
+{
+    g_autoptr(LakeStatement) statement = lake_statement_new("DELETE FROM t");
+    LakeStatement *all[] = {statement};
+    g_autoptr(GError) error = NULL;
+    LakeTransportStatus status;
+    GThread *bulk[4];
+
+    lake_transport_status(fixture->transport, &status);
+    g_assert_cmpuint(status.n_max, ==, G_N_ELEMENTS(bulk) + 1);
+    for (guint i = 0; i < G_N_ELEMENTS(bulk); i++)
+        canned_service_add(fixture->service,
+            &(CannedAnswer){.text = "HTTP/1.1 204 No\r\n\r\n", .delay_ms = 1500});
+    for (guint i = 0; i < G_N_ELEMENTS(bulk); i++)
+        bulk[i] = g_thread_new("bulk", change_in_bulk, fixture);
+    canned_service_wait(fixture->service, N_REQUESTS_TO_OPEN + G_N_ELEMENTS(bulk));
+    gint64 begun_us = g_get_monotonic_time();
+    g_autoptr(LakeResult) result = lake_transport_run_all(
+        fixture->transport, LAKE_TRANSPORT_INTERACTIVE, all, 1, NULL, &error);
+    g_assert_no_error(error);
+    g_assert_cmpint(g_get_monotonic_time() - begun_us, <, SOON_US);
+    for (guint i = 0; i < G_N_ELEMENTS(bulk); i++)
+        g_thread_join(bulk[i]);
+}
+
 #define ADD(name, function)                                                                    \
     g_test_add("/core/api/transport/" name, Fixture, NULL, set_up, function, tear_down)
 
@@ -265,5 +305,6 @@ main(int argc, char **argv)
     ADD("staging-that-others-make-at-once", test_staging_that_others_make_at_once);
     ADD("waiting-for-staging-is-cut-short", test_waiting_for_staging_is_cut_short);
     ADD("nobody-waits-for-changes-of-rows", test_nobody_waits_for_changes_of_rows);
+    ADD("several-at-once-by-one-who-waits", test_several_at_once_by_one_who_waits);
     return g_test_run();
 }
