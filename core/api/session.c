@@ -208,7 +208,7 @@ lake_api_session_change(LakeApiSession *session, const LakeApiChange *change,
      * have seen yet. */
     const LakeErrorFacts *facts = failure ? lake_error_facts(failure) : NULL;
     gboolean is_late = facts && g_strcmp0(facts->sqlstate, LAKE_API_UNEXPECTED) == 0;
-    if (answer || !facts || !facts->sqlstate || is_late)
+    if (answer || !lake_transport_is_undone(failure) || is_late)
         lake_api_lag_note(&session->lag, is_late ? LAKE_SCOPE_ALL : change->scope);
     if (is_late)
         failure->code = LAKE_ERROR_STALE;
