@@ -9,6 +9,7 @@
 
 #define JSON_OID 114              /* pg_type.dat */
 #define RELEASE_BYTES (256 << 10) /* a multiple of every page size */
+#define ERROR_SHOWN_BYTES 1000
 
 /* A value, and its text: in the arena of its result, but for bytes. */
 typedef struct {
@@ -276,8 +277,8 @@ scan_rows(LakeApiAnswer *answer, LakeJsonScan *scan, GError **error)
     return TRUE;
 }
 
-static const char *const member_names[] = {"columns", "rows", "row_count"};
-enum { COLUMNS, ROWS, ROW_COUNT, N_MEMBERS };
+static const char *const member_names[] = {"columns", "rows", "row_count", "error"};
+enum { COLUMNS, ROWS, ROW_COUNT, ERROR, N_MEMBERS };
 
 /* Which of the members a key names; N_MEMBERS: none of them. */
 static guint
@@ -305,6 +306,9 @@ take_member(LakeApiAnswer *answer, guint number, LakeJsonScan *scan, GError **er
         return fail_scan(answer, scan, status, error);
     if (value.kind == LAKE_JSON_SCAN_NULL || number == N_MEMBERS)
         return TRUE;
+    if (number == ERROR)
+        return fail(error, "it has status 200, and says what went wrong: %.*s",
+            (int)MIN(value.n_bytes, ERROR_SHOWN_BYTES), value.text);
     gboolean is_number = number == ROW_COUNT;
     if (value.kind != (is_number ? LAKE_JSON_SCAN_NUMBER : LAKE_JSON_SCAN_ARRAY))
         return fail(

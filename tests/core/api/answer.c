@@ -426,7 +426,9 @@ test_wrong_shapes(void)
         {"{\"columns\":null,\"rows\":[[1]]}", "more values than there are columns"},
         {"{\"rows\":[[1]]}", "more values than there are columns"},
         {"{\"columns\":[\"a\"],\"rows\":[[01]]}", "at byte 28 of 31"},
-        {"{\"columns\":[\"a\"],\"rows\":[[\"\\ud83d and more\"]]}", "surrogate"},
+        {"{\"columns\":[\"a\"],\"rows\":[[\"\\ud83 and more\"]]}", "four hexadecimal digits"},
+        {"{\"error\":\"out of memory\"}", "says what went wrong: out of memory"},
+        {"{\"columns\":[],\"rows\":[],\"error\":{\"code\":7}}", "went wrong: {\"code\":7}"},
         {"{} {}", "at byte 3 of 5"},
         {"{\"columns\":[\"a\"],\"rows\":[]}x", "at byte 27 of 28"},
     };
