@@ -211,10 +211,16 @@ load(LakeApiAnswer *answer, LakeSpool *body, GError **error)
     return n_read == (gssize)answer->n_bytes || (n_read >= 0 && fail(error, "it was cut"));
 }
 
+static LakeJsonScan
+scan_of(const char *at, const char *end)
+{
+    return (LakeJsonScan){.at = at, .end = end, .keeps_escapes = TRUE};
+}
+
 static gboolean
 take_names(LakeApiAnswer *answer, const LakeJsonScanValue *columns, GError **error)
 {
-    LakeJsonScan scan = {.at = columns->text + 1, .end = columns->text + columns->n_bytes};
+    LakeJsonScan scan = scan_of(columns->text + 1, columns->text + columns->n_bytes);
 
     for (lake_json_scan_skip_space(&scan); *scan.at != ']';) {
         LakeJsonScanValue name;
@@ -253,7 +259,7 @@ static gboolean
 scan_rows(LakeApiAnswer *answer, LakeJsonScan *scan, GError **error)
 {
     scan->at++;
-    answer->rows = (LakeJsonScan){.at = scan->at, .end = scan->end};
+    answer->rows = scan_of(scan->at, scan->end);
     lake_json_scan_skip_space(scan);
     for (gboolean has_ended = scan->at < scan->end && *scan->at == ']'; !has_ended;) {
         LakeJsonScanValue row;
@@ -368,7 +374,7 @@ parse(LakeApiAnswer *answer, GError **error)
     if (answer->n_bytes == 0)
         return TRUE;
 
-    LakeJsonScan scan = {.at = answer->text, .end = answer->text + answer->n_bytes};
+    LakeJsonScan scan = scan_of(answer->text, answer->text + answer->n_bytes);
 
     lake_json_scan_skip_space(&scan);
     if (scan.at == scan.end)
@@ -571,7 +577,7 @@ take_row(LakeApiAnswer *answer, ApiResult *result, GError **error)
     if (row.kind != LAKE_JSON_SCAN_ARRAY)
         return fail(error, "a row is no array");
 
-    LakeJsonScan scan = {.at = row.text + 1, .end = row.text + row.n_bytes};
+    LakeJsonScan scan = scan_of(row.text + 1, row.text + row.n_bytes);
     for (lake_json_scan_skip_space(&scan); *scan.at != ']';) {
         LakeJsonScanValue value;
         status = lake_json_scan_value(&scan, &value);
