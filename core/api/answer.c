@@ -420,12 +420,6 @@ lake_api_answer_free(LakeApiAnswer *answer)
     g_free(answer);
 }
 
-guint
-lake_api_answer_n_columns(const LakeApiAnswer *answer)
-{
-    return answer->names->len;
-}
-
 gboolean
 lake_api_answer_has_rows(const LakeApiAnswer *answer)
 {

@@ -22,7 +22,6 @@ LakeApiAnswer *lake_api_answer_new(LakeSpool *body, GError **error);
 void lake_api_answer_free(LakeApiAnswer *answer);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(LakeApiAnswer, lake_api_answer_free)
 
-guint lake_api_answer_n_columns(const LakeApiAnswer *answer);
 /* Whether it has a first row. */
 gboolean lake_api_answer_has_rows(const LakeApiAnswer *answer);
 

@@ -96,8 +96,9 @@ lake_api_client_free(LakeApiClient *client)
     g_free(client);
 }
 
-const char *
-lake_api_client_organization(LakeApiClient *client)
+/* Borrowed; NULL before it was found. */
+static const char *
+get_organization(LakeApiClient *client)
 {
     g_autoptr(GMutexLocker) locker = g_mutex_locker_new(&client->lock);
 
@@ -158,7 +159,7 @@ G_DEFINE_AUTO_CLEANUP_CLEAR_FUNC(Headers, headers_clear)
 static gboolean
 identify(LakeApiClient *client, Headers *headers, guint *ret_version, GError **error)
 {
-    const char *organization = lake_api_client_organization(client);
+    const char *organization = get_organization(client);
 
     if (!client->token) {
         g_autoptr(LakeToken) none = lake_token_new(NULL, error);
@@ -418,7 +419,7 @@ ask_organization(LakeApiClient *client, GCancellable *cancellable, GError **erro
 static gboolean
 find_organization(LakeApiClient *client, GCancellable *cancellable, GError **error)
 {
-    if (lake_api_client_organization(client))
+    if (get_organization(client))
         return TRUE;
 
     g_autofree char *organization =

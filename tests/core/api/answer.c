@@ -86,7 +86,7 @@ test_empty_body(void)
         g_autoptr(LakeApiAnswer) answer = read_answer(texts[i]);
         g_autoptr(GError) error = NULL;
 
-        g_assert_cmpuint(lake_api_answer_n_columns(answer), ==, 0);
+        g_assert_cmpuint(lake_result_n_columns(lake_api_answer_columns(answer)), ==, 0);
         g_assert_false(lake_api_answer_has_rows(answer));
         g_assert_cmpint(lake_api_answer_n_affected(answer), ==, -1);
         g_assert_null(lake_api_answer_next_row(answer, &error));
@@ -193,7 +193,6 @@ test_columns_without_rows(void)
         g_autoptr(LakeApiAnswer) answer = read_answer(texts[i]);
         const LakeResult *columns = lake_api_answer_columns(answer);
 
-        g_assert_cmpuint(lake_api_answer_n_columns(answer), ==, 2);
         g_assert_cmpuint(lake_result_n_columns(columns), ==, 2);
         g_assert_cmpuint(lake_result_n_rows(columns), ==, 0);
         g_assert_cmpstr(lake_result_column_name(columns, 1), ==, "\"b\"");
