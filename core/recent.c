@@ -143,6 +143,20 @@ lake_recent_forget(LakeRecent *recent, const char *table)
     }
 }
 
+void
+lake_recent_forget_path(LakeRecent *recent, const char *table, const char *path)
+{
+    const Known wanted = {.table = (char *)table, .path = (char *)path};
+
+    if (!recent)
+        return;
+
+    g_autoptr(GMutexLocker) locker = g_mutex_locker_new(&recent->lock);
+    Known *known = g_hash_table_lookup(recent->known, &wanted);
+    if (known)
+        drop(recent, known);
+}
+
 gboolean
 lake_recent_find(
     LakeRecent *recent, const char *table, const char *path, LakeLedgerEntry **ret_entry)

@@ -26,6 +26,9 @@ void lake_recent_remove(LakeRecent *recent, const char *table, const char *path)
  * every one. */
 void lake_recent_forget(LakeRecent *recent, const char *table);
 
+/* Of what others have changed meanwhile, as the server says: this path. */
+void lake_recent_forget_path(LakeRecent *recent, const char *table, const char *path);
+
 /* TRUE when it knows of this path; *ret_entry NULL: that it was removed. */
 gboolean lake_recent_find(
     LakeRecent *recent, const char *table, const char *path, LakeLedgerEntry **ret_entry);

@@ -178,6 +178,28 @@ test_nothing_is_remembered_without(void)
     lake_recent_free(NULL);
 }
 
+/* Of what others did nothing is known, and of the rest all that was. */
+static void
+test_forgets_one_path(Fixture *fixture, gconstpointer unused)
+{
+    LakeRecent *recent = fixture->recent;
+
+    put(recent, "t", "a", 1);
+    put(recent, "t", "b", 2);
+    put(recent, "u", "a", 3);
+    lake_recent_remove(recent, "t", "c");
+    lake_recent_forget_path(recent, "t", "a");
+    lake_recent_forget_path(recent, "t", "c");
+    lake_recent_forget_path(recent, "t", "never");
+    lake_recent_forget_path(NULL, "t", "a");
+    g_assert_cmpint(find(recent, "t", "a"), ==, -2);
+    g_assert_cmpint(find(recent, "t", "c"), ==, -2);
+    g_assert_cmpint(find(recent, "t", "b"), ==, 2);
+    g_assert_cmpint(find(recent, "u", "a"), ==, 3);
+    put(recent, "t", "a", 4);
+    g_assert_cmpint(find(recent, "t", "a"), ==, 4);
+}
+
 /* --- listings --- */
 
 static void
@@ -391,6 +413,7 @@ main(int argc, char **argv)
     ADD("find", test_find);
     ADD("the-last-change-counts", test_the_last_change_counts);
     ADD("forget", test_forget);
+    ADD("forgets-one-path", test_forgets_one_path);
     g_test_add_func("/core/recent/expiry", test_expiry);
     g_test_add_func(
         "/core/recent/nothing-is-remembered-without", test_nothing_is_remembered_without);
