@@ -310,23 +310,19 @@ add_attributes(LakeStatement *statement, const LakeFileAttributes *attributes)
 
 static void
 remember_folder(LakeCatalog *catalog, const char *table, const char *path,
-    const LakeFileAttributes *attributes, const char *xattrs)
+    const LakeFileAttributes *attributes)
 {
     g_autoptr(LakeLedgerEntry) entry = lake_ledger_entry_new(path);
 
     entry->is_folder = TRUE;
     entry->attributes = *attributes;
-    entry->xattrs = g_strdup(xattrs);
     lake_recent_put(lake_catalog_recent(catalog), table, entry);
 }
 
-gboolean
-lake_ledger_add_folder(LakeCatalog *catalog, const char *table, const char *path,
+static gboolean
+add_folder(LakeCatalog *catalog, const char *table, const char *path,
     const LakeFileAttributes *attributes, GCancellable *cancellable, GError **error)
 {
-    if (!lake_ledger_check_path(path, error))
-        return FALSE;
-
     g_autoptr(LakeStatement) statement = lake_ledger_key_statement(table, path,
         "INSERT INTO %s (table_name, folder, name, kind, mode, uid, gid, mtime_ns)"
         " VALUES ($1, $2, $3, 'folder', $4, $5, $6, $7) ON CONFLICT DO NOTHING RETURNING 1",
@@ -339,36 +335,51 @@ lake_ledger_add_folder(LakeCatalog *catalog, const char *table, const char *path
     if (!result)
         return FALSE;
     if (lake_result_n_affected(result) == 0) {
+        lake_recent_forget_path(lake_catalog_recent(catalog), table, path);
         lake_error_set(error, LAKE_ERROR_CLASS_INGEST, LAKE_ERROR_EXISTS,
             "ingest/%s/%s is there already", table, path);
         return FALSE;
     }
-    remember_folder(catalog, table, path, attributes, NULL);
+    remember_folder(catalog, table, path, attributes);
     return TRUE;
 }
 
-/* What the server may not show yet, in attributes of an entry that it has. */
+/* The time of its making is nobody else's. */
 static gboolean
-remember_attributes(LakeCatalog *catalog, const char *table, const char *path,
-    const LakeFileAttributes *attributes, const char *xattrs, GCancellable *cancellable,
-    GError **error)
+was_added(LakeCatalog *catalog, const char *table, const char *path,
+    const LakeFileAttributes *attributes, GCancellable *cancellable)
 {
-    if (!lake_catalog_recent(catalog))
-        return TRUE;
-    if (*path == '\0') {
-        remember_folder(catalog, table, path, attributes, xattrs);
-        return TRUE;
-    }
     g_autoptr(LakeLedgerEntry) there =
-        lake_ledger_find(catalog, table, path, cancellable, error);
-    if (!there)
+        lake_ledger_find(catalog, table, path, cancellable, NULL);
+    gboolean is_ours =
+        there && there->is_folder && there->attributes.mtime_ns == attributes->mtime_ns &&
+        there->attributes.mode == attributes->mode &&
+        there->attributes.uid == attributes->uid && there->attributes.gid == attributes->gid;
+
+    if (is_ours)
+        remember_folder(catalog, table, path, attributes);
+    return is_ours;
+}
+
+gboolean
+lake_ledger_add_folder(LakeCatalog *catalog, const char *table, const char *path,
+    const LakeFileAttributes *attributes, GCancellable *cancellable, GError **error)
+{
+    g_autoptr(GError) failure = NULL;
+
+    if (!lake_ledger_check_path(path, error))
         return FALSE;
-    g_autoptr(LakeLedgerEntry) changed = lake_ledger_entry_copy(there);
-    changed->attributes = *attributes;
-    g_free(changed->xattrs);
-    changed->xattrs = g_strdup(xattrs);
-    lake_recent_put(lake_catalog_recent(catalog), table, changed);
-    return TRUE;
+    if (add_folder(catalog, table, path, attributes, cancellable, &failure))
+        return TRUE;
+    /* Asked again afterwards: the first one may come through while the second is waiting. */
+    if (lake_ledger_key_is_lost(catalog, table, path, failure, cancellable) &&
+        (was_added(catalog, table, path, attributes, cancellable) ||
+            add_folder(catalog, table, path, attributes, cancellable, NULL) ||
+            (lake_transport_settle(lake_catalog_transport(catalog), cancellable, NULL) &&
+                was_added(catalog, table, path, attributes, cancellable))))
+        return TRUE;
+    g_propagate_error(error, g_steal_pointer(&failure));
+    return FALSE;
 }
 
 gboolean
@@ -385,12 +396,13 @@ lake_ledger_set_attributes(LakeCatalog *catalog, const char *table, const char *
                   " VALUES ($1, $2, $3, 'folder', $4, $5, $6, $7, $8::jsonb)"
                   " ON CONFLICT (table_name, folder, name) DO UPDATE SET mode = excluded.mode,"
                   " uid = excluded.uid, gid = excluded.gid, mtime_ns = excluded.mtime_ns,"
-                  " xattrs = excluded.xattrs RETURNING 1",
+                  " xattrs = excluded.xattrs RETURNING " ENTRY_COLUMNS,
                   lake_catalog_ledger(catalog))
             : lake_ledger_key_statement(table, path,
                   "UPDATE %s SET mode = $4, uid = $5, gid = $6, mtime_ns = $7, xattrs = "
                   "$8::jsonb"
-                  " WHERE table_name = $1 AND folder = $2 AND name = $3 RETURNING 1",
+                  " WHERE table_name = $1 AND folder = $2 AND name = $3"
+                  " RETURNING " ENTRY_COLUMNS,
                   lake_catalog_ledger(catalog));
 
     add_attributes(statement, attributes);
@@ -401,11 +413,15 @@ lake_ledger_set_attributes(LakeCatalog *catalog, const char *table, const char *
     lake_ledger_key_changed(catalog, table, path, 0);
     if (!result)
         return FALSE;
-    if (lake_result_n_affected(result) == 0) {
+    if (lake_result_n_rows(result) == 0) {
+        lake_recent_forget_path(lake_catalog_recent(catalog), table, path);
         lake_ledger_key_set_not_found(table, path, error);
         return FALSE;
     }
-    return remember_attributes(catalog, table, path, attributes, xattrs, cancellable, error);
+    /* As the server has it, which may be more than we have seen of it. */
+    g_autoptr(LakeLedgerEntry) changed = entry_from_row(result, 0);
+    lake_recent_put(lake_catalog_recent(catalog), table, changed);
+    return TRUE;
 }
 
 static LakeStatement *
@@ -444,6 +460,7 @@ remove_file(LakeCatalog *catalog, const char *table, const char *path,
     gboolean is_gone = result ? lake_result_n_affected(result) == 0
                               : g_error_matches(failure, LAKE_ERROR, LAKE_ERROR_STALE);
     if (is_gone) {
+        lake_recent_forget_path(lake_catalog_recent(catalog), table, path);
         lake_ledger_key_set_not_found(table, path, error);
         return FALSE;
     }
@@ -466,7 +483,7 @@ lake_ledger_remove_file(LakeCatalog *catalog, const char *table, const char *pat
     if (remove_file(catalog, table, path, cancellable, &failure))
         return TRUE;
     /* What is no longer there the second time, the first one has removed. */
-    if (lake_ledger_key_is_lost(catalog, failure, cancellable) &&
+    if (lake_ledger_key_is_lost(catalog, table, path, failure, cancellable) &&
         (remove_file(catalog, table, path, cancellable, &later) ||
             g_error_matches(later, LAKE_ERROR, LAKE_ERROR_NOT_FOUND))) {
         lake_recent_remove(lake_catalog_recent(catalog), table, path);
@@ -511,9 +528,16 @@ lake_ledger_remove_folder(LakeCatalog *catalog, const char *table, const char *p
     GCancellable *cancellable, GError **error)
 {
     g_autoptr(GError) failure = NULL;
+    gboolean was_lost = FALSE;
 
     if (delete_folder(catalog, table, path, cancellable, &failure))
         return TRUE;
+    if (failure && lake_ledger_key_is_lost(catalog, table, path, failure, cancellable)) {
+        was_lost = TRUE;
+        g_clear_error(&failure);
+        if (delete_folder(catalog, table, path, cancellable, &failure))
+            return TRUE;
+    }
     if (failure) {
         g_propagate_error(error, g_steal_pointer(&failure));
         return FALSE;
@@ -529,7 +553,12 @@ lake_ledger_remove_folder(LakeCatalog *catalog, const char *table, const char *p
             "ingest/%s/%s is not empty", table, path);
         return FALSE;
     }
-    if (*path) {
+    /* What is no longer there the second time, the first one has removed. */
+    if (was_lost)
+        lake_recent_remove(lake_catalog_recent(catalog), table, path);
+    else
+        lake_recent_forget_path(lake_catalog_recent(catalog), table, path);
+    if (*path && !was_lost) {
         lake_ledger_key_set_not_found(table, path, error);
         return FALSE;
     }

@@ -2,6 +2,7 @@
 #include "core/ledger/key.h"
 
 #include "core/error.h"
+#include "core/recent.h"
 
 LakeStatement *
 lake_ledger_key_statement(const char *table, const char *path, const char *format, ...)
@@ -63,8 +64,15 @@ lake_ledger_key_set_not_found(const char *table, const char *path, GError **erro
 }
 
 gboolean
-lake_ledger_key_is_lost(LakeCatalog *catalog, const GError *failure, GCancellable *cancellable)
+lake_ledger_key_is_lost(LakeCatalog *catalog, const char *table, const char *path,
+    const GError *failure, GCancellable *cancellable)
 {
-    return g_error_matches(failure, LAKE_ERROR, LAKE_ERROR_OFFLINE) &&
-           lake_transport_settle(lake_catalog_transport(catalog), cancellable, NULL);
+    LakeTransport *transport = lake_catalog_transport(catalog);
+
+    if (!lake_transport_is_unclear(transport, failure) ||
+        g_error_matches(failure, LAKE_ERROR, LAKE_ERROR_CANCELLED))
+        return FALSE;
+    /* What is remembered is older than what is asked for. */
+    lake_recent_forget_path(lake_catalog_recent(catalog), table, path);
+    return lake_transport_settle(transport, cancellable, NULL);
 }

@@ -26,5 +26,5 @@ void lake_ledger_key_set_not_found(const char *table, const char *path, GError *
 
 /* After a change whose answer was lost: TRUE when what became of it can be seen. FALSE: failure
  * is another one, or the wait was cancelled. */
-gboolean
-lake_ledger_key_is_lost(LakeCatalog *catalog, const GError *failure, GCancellable *cancellable);
+gboolean lake_ledger_key_is_lost(LakeCatalog *catalog, const char *table, const char *path,
+    const GError *failure, GCancellable *cancellable);

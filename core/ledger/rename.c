@@ -4,164 +4,209 @@
 #include "core/ledger/key.h"
 #include "core/recent.h"
 
+/* What is moved where. */
+typedef struct {
+    LakeCatalog *catalog;
+    const char *table, *path, *new_path;
+    const char *file_id; /* only the file that has this one; NULL: whatever is there */
+    LakeTransaction *transaction;
+    GCancellable *cancellable;
+} Move;
+
+static gboolean
+run(Move *move, LakeStatement *statement, gint64 *ret_n_affected, GError **error)
+{
+    g_autoptr(LakeResult) result =
+        lake_transaction_run(move->transaction, statement, move->cancellable, error);
+
+    if (result && ret_n_affected)
+        *ret_n_affected = lake_result_n_affected(result);
+    return result != NULL;
+}
+
 /* Two statements on the ledger for a file and for what lies below a folder; parameters: the
  * key, the new folder and name, then the old and new path. */
 static gboolean
-move_entries(LakeTransaction *transaction, LakeCatalog *catalog, const char *table,
-    const char *path, const char *new_path, GCancellable *cancellable, GError **error)
+move_entries(Move *move, GError **error)
 {
+    const char *ledger = lake_catalog_ledger(move->catalog);
     g_autofree char *folder = NULL;
     g_autofree char *name = NULL;
+    gint64 n_moved = 0;
 
-    lake_ledger_split(new_path, &folder, &name);
-    g_autoptr(LakeStatement) move = lake_ledger_key_statement(table, path,
+    lake_ledger_split(move->new_path, &folder, &name);
+    g_autoptr(LakeStatement) entry = lake_ledger_key_statement(move->table, move->path,
         "UPDATE %s SET folder = $4, name = $5 WHERE table_name = $1 AND folder = $2 AND name = "
-        "$3",
-        lake_catalog_ledger(catalog));
-    lake_statement_add_text(move, folder);
-    lake_statement_add_text(move, name);
-    move->n_expected = 1;
-    g_autoptr(LakeResult) moved = lake_transaction_run(transaction, move, cancellable, error);
-    if (!moved)
+        "$3 AND ($6::text IS NULL OR file_id = $6)",
+        ledger);
+    lake_statement_add_text(entry, folder);
+    lake_statement_add_text(entry, name);
+    lake_statement_add_text(entry, move->file_id);
+    entry->n_expected = 1;
+    if (!run(move, entry, &n_moved, error))
         return FALSE;
-    if (lake_result_n_affected(moved) == 0) {
-        lake_ledger_key_set_not_found(table, path, error);
+    if (n_moved == 0) {
+        lake_ledger_key_set_not_found(move->table, move->path, error);
         return FALSE;
     }
 
     g_autoptr(LakeStatement) below = lake_statement_new_printf(
         "UPDATE %s SET folder = $3 || substr(folder, length($2) + 1)"
         " WHERE table_name = $1 AND (folder = $2 OR starts_with(folder, $2 || '/'))",
-        lake_catalog_ledger(catalog));
-    lake_statement_add_text(below, table);
-    lake_statement_add_text(below, path);
-    lake_statement_add_text(below, new_path);
-    g_autoptr(LakeResult) followed =
-        lake_transaction_run(transaction, below, cancellable, error);
-    return followed != NULL;
+        ledger);
+    lake_statement_add_text(below, move->table);
+    lake_statement_add_text(below, move->path);
+    lake_statement_add_text(below, move->new_path);
+    return run(move, below, NULL, error);
 }
 
 /* The column `filename` of the rows follows the ledger. */
 static gboolean
-move_filenames(LakeTransaction *transaction, LakeCatalog *catalog, const char *table,
-    const char *new_path, GCancellable *cancellable, GError **error)
+move_filenames(Move *move, GError **error)
 {
-    g_autofree char *qualified = lake_catalog_qualify(catalog, table);
+    g_autofree char *qualified = lake_catalog_qualify(move->catalog, move->table);
     g_autoptr(LakeStatement) statement = lake_statement_new_printf(
         "UPDATE %s t SET filename = l.path FROM %s l WHERE l.table_name = $1"
         " AND (l.path = $2 OR starts_with(l.path, $2 || '/')) AND t.file_id = l.file_id"
         " AND t.filename IS NOT NULL AND t.filename <> l.path",
-        qualified, lake_catalog_ledger(catalog));
+        qualified, lake_catalog_ledger(move->catalog));
 
-    lake_statement_add_text(statement, table);
-    lake_statement_add_text(statement, new_path);
-    g_autoptr(LakeResult) result =
-        lake_transaction_run(transaction, statement, cancellable, error);
-    return result != NULL;
+    lake_statement_add_text(statement, move->table);
+    lake_statement_add_text(statement, move->new_path);
+    return run(move, statement, NULL, error);
 }
 
 /* A file (with its rows) or an empty folder that new_path names makes room. */
 static gboolean
-clear_target(LakeTransaction *transaction, LakeCatalog *catalog, const char *table,
-    const char *new_path, gboolean has_rows, GCancellable *cancellable, GError **error)
+clear_target(Move *move, gboolean has_rows, GError **error)
 {
-    g_autoptr(LakeStatement) lock = lake_ledger_key_lock(catalog, table, new_path);
-    g_autoptr(LakeStatement) rows = lake_ledger_key_delete_rows(catalog, table, new_path);
-    g_autoptr(LakeStatement) entry = lake_ledger_key_statement(table, new_path,
+    g_autoptr(LakeStatement) lock =
+        lake_ledger_key_lock(move->catalog, move->table, move->new_path);
+    g_autoptr(LakeStatement) rows =
+        lake_ledger_key_delete_rows(move->catalog, move->table, move->new_path);
+    g_autoptr(LakeStatement) entry = lake_ledger_key_statement(move->table, move->new_path,
         "DELETE FROM %s WHERE table_name = $1 AND folder = $2 AND name = $3",
-        lake_catalog_ledger(catalog));
-    LakeStatement *all[] = {lock, rows, entry};
+        lake_catalog_ledger(move->catalog));
 
-    for (guint i = 0; i < G_N_ELEMENTS(all); i++) {
-        if (all[i] == rows && !has_rows)
-            continue;
-        g_autoptr(LakeResult) result =
-            lake_transaction_run(transaction, all[i], cancellable, error);
-        if (!result)
-            return FALSE;
-    }
-    return TRUE;
+    return run(move, lock, NULL, error) && (!has_rows || run(move, rows, NULL, error)) &&
+           run(move, entry, NULL, error);
 }
 
 static gboolean
-rename_in(LakeTransaction *transaction, LakeCatalog *catalog, const LakeTable *columns,
-    const char *table, const char *path, const char *new_path, GCancellable *cancellable,
-    GError **error)
+move_all(Move *move, const LakeTable *columns, GError **error)
 {
     gboolean has_rows = columns && lake_table_column(columns, "file_id");
     gboolean has_filename = has_rows && lake_table_column(columns, "filename");
 
-    return clear_target(transaction, catalog, table, new_path, has_rows, cancellable, error) &&
-           move_entries(transaction, catalog, table, path, new_path, cancellable, error) &&
-           (!has_filename ||
-               move_filenames(transaction, catalog, table, new_path, cancellable, error)) &&
-           lake_transaction_commit(transaction, cancellable, error);
+    return clear_target(move, has_rows, error) && move_entries(move, error) &&
+           (!has_filename || move_filenames(move, error)) &&
+           lake_transaction_commit(move->transaction, move->cancellable, error);
 }
 
 static gboolean
-rename_once(LakeCatalog *catalog, const char *table, const char *path, const char *new_path,
-    GCancellable *cancellable, GError **error)
+check_target(Move *move, GError **error)
+{
+    g_autoptr(GPtrArray) inside = NULL;
+
+    if (!lake_ledger_check_path(move->new_path, error))
+        return FALSE;
+    inside = lake_ledger_list(
+        move->catalog, move->table, move->new_path, NULL, 1, move->cancellable, error);
+    if (!inside)
+        return FALSE;
+    if (inside->len == 0)
+        return TRUE;
+    lake_error_set(error, LAKE_ERROR_CLASS_INGEST, LAKE_ERROR_NOT_EMPTY,
+        "ingest/%s/%s is not empty", move->table, move->new_path);
+    return FALSE;
+}
+
+/* What was remembered of the whole folder lies elsewhere now: readers wait. Where the server
+ * says that nothing was moved they do not; it may be others who changed one of the two. */
+static void
+forget(const Move *move, const GError *failure)
+{
+    LakeRecent *recent = lake_catalog_recent(move->catalog);
+
+    if (!failure || !lake_transport_is_undone(failure)) {
+        lake_recent_forget(recent, move->table);
+    } else {
+        lake_recent_forget_path(recent, move->table, move->path);
+        lake_recent_forget_path(recent, move->table, move->new_path);
+    }
+}
+
+static gboolean
+rename_once(Move *move, GError **error)
 {
     g_autoptr(GError) failure = NULL;
-    g_autoptr(LakeTable) columns = lake_catalog_find(catalog, table, cancellable, &failure);
+    g_autoptr(LakeTable) columns =
+        lake_catalog_find(move->catalog, move->table, move->cancellable, &failure);
 
     if (!columns && !g_error_matches(failure, LAKE_ERROR, LAKE_ERROR_NOT_FOUND)) {
         g_propagate_error(error, g_steal_pointer(&failure));
         return FALSE;
     }
-    if (!lake_ledger_check_path(new_path, error))
+    g_clear_error(&failure);
+    if (!check_target(move, error))
         return FALSE;
-    g_autoptr(GPtrArray) inside =
-        lake_ledger_list(catalog, table, new_path, NULL, 1, cancellable, error);
-    if (!inside)
-        return FALSE;
-    if (inside->len > 0) {
-        lake_error_set(error, LAKE_ERROR_CLASS_INGEST, LAKE_ERROR_NOT_EMPTY,
-            "ingest/%s/%s is not empty", table, new_path);
-        return FALSE;
-    }
 
     g_autoptr(LakeTransaction) transaction = lake_transport_begin(
-        lake_catalog_transport(catalog), LAKE_TRANSPORT_BULK, cancellable, error);
+        lake_catalog_transport(move->catalog), LAKE_TRANSPORT_BULK, move->cancellable, error);
     if (!transaction)
         return FALSE;
-    gboolean is_good =
-        rename_in(transaction, catalog, columns, table, path, new_path, cancellable, error);
-    lake_recent_forget(lake_catalog_recent(catalog), table);
-    lake_ledger_key_changed(catalog, table, path, LAKE_CHANGE_ROWS);
-    if (!is_good) {
-        g_prefix_error(error, "renaming ingest/%s/%s to %s: ", table, path, new_path);
-        return FALSE;
-    }
-    return TRUE;
+    move->transaction = transaction;
+    gboolean is_good = move_all(move, columns, &failure);
+    forget(move, failure);
+    lake_ledger_key_changed(move->catalog, move->table, move->path, LAKE_CHANGE_ROWS);
+    if (!is_good)
+        g_propagate_prefixed_error(error, g_steal_pointer(&failure),
+            "renaming ingest/%s/%s to %s: ", move->table, move->path, move->new_path);
+    return is_good;
 }
 
+/* moved: what lay at the path; NULL: that is not known. */
 static gboolean
-was_renamed(LakeCatalog *catalog, const char *table, const char *path, const char *new_path,
-    GCancellable *cancellable)
+was_renamed(const Move *move, const LakeLedgerEntry *moved)
 {
     g_autoptr(GError) failure = NULL;
     g_autoptr(LakeLedgerEntry) there =
-        lake_ledger_find(catalog, table, new_path, cancellable, NULL);
-    g_autoptr(LakeLedgerEntry) former =
-        there ? lake_ledger_find(catalog, table, path, cancellable, &failure) : NULL;
+        lake_ledger_find(move->catalog, move->table, move->new_path, move->cancellable, NULL);
 
-    return there && g_error_matches(failure, LAKE_ERROR, LAKE_ERROR_NOT_FOUND);
+    if (!there)
+        return FALSE;
+    if (moved && moved->file_id)
+        return g_strcmp0(there->file_id, moved->file_id) == 0;
+    g_autoptr(LakeLedgerEntry) former =
+        lake_ledger_find(move->catalog, move->table, move->path, move->cancellable, &failure);
+    return !former && g_error_matches(failure, LAKE_ERROR, LAKE_ERROR_NOT_FOUND);
 }
 
 gboolean
 lake_ledger_rename(LakeCatalog *catalog, const char *table, const char *path,
     const char *new_path, GCancellable *cancellable, GError **error)
 {
+    Move move = {.catalog = catalog,
+        .table = table,
+        .path = path,
+        .new_path = new_path,
+        .cancellable = cancellable};
+    g_autoptr(LakeLedgerEntry) moved = NULL;
     g_autoptr(GError) failure = NULL;
 
-    if (rename_once(catalog, table, path, new_path, cancellable, &failure))
+    /* Where answers get lost others may put something at either path before it is asked what
+     * happened: then the file is known by its id. */
+    if (lake_transport_defers(lake_catalog_transport(catalog))) {
+        moved = lake_ledger_find(catalog, table, path, cancellable, error);
+        if (!moved)
+            return FALSE;
+    }
+    if (rename_once(&move, &failure))
         return TRUE;
     /* Asked again afterwards: the first one may come through while the second is waiting. */
-    if (lake_ledger_key_is_lost(catalog, failure, cancellable) &&
-        (was_renamed(catalog, table, path, new_path, cancellable) ||
-            rename_once(catalog, table, path, new_path, cancellable, NULL) ||
-            was_renamed(catalog, table, path, new_path, cancellable)))
+    move.file_id = moved ? moved->file_id : NULL;
+    if (lake_ledger_key_is_lost(catalog, table, path, failure, cancellable) &&
+        (was_renamed(&move, moved) || rename_once(&move, NULL) || was_renamed(&move, moved)))
         return TRUE;
     g_propagate_error(error, g_steal_pointer(&failure));
     return FALSE;
