@@ -4,6 +4,7 @@
 import errno
 import json
 import os
+import signal
 import subprocess
 import threading
 import time
