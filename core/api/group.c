@@ -105,6 +105,7 @@ send_batch(LakeApiGroup *group, const Batch *batch, GError **error)
     LakeApiChange change = {
         .body = body,
         .scope = LAKE_SCOPE_ROWS,
+        .is_block = TRUE,
         .timeout_ms = group->session->statement_timeout_ms,
     };
     g_autoptr(LakeApiAnswer) answer =

@@ -207,7 +207,8 @@ lake_api_session_change(LakeApiSession *session, const LakeApiChange *change,
     /* Of a lost answer nobody knows; and what others were first to change is what we may not
      * have seen yet. */
     const LakeErrorFacts *facts = failure ? lake_error_facts(failure) : NULL;
-    gboolean is_late = facts && g_strcmp0(facts->sqlstate, LAKE_API_UNEXPECTED) == 0;
+    gboolean is_late =
+        change->is_block && facts && g_strcmp0(facts->sqlstate, LAKE_API_UNEXPECTED) == 0;
     if (answer || !lake_transport_is_undone(failure) || is_late)
         lake_api_lag_note(&session->lag, is_late ? LAKE_SCOPE_ALL : change->scope);
     if (is_late)

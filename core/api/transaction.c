@@ -107,6 +107,7 @@ run_block(LakeApiSession *session, LakeTransportUse use, LakeStatement *const *s
     LakeApiChange change = {
         .body = body,
         .scope = scope_of(statements, n_statements),
+        .is_block = TRUE,
         .is_interactive = use == LAKE_TRANSPORT_INTERACTIVE,
         .timeout_ms = timeout_ms,
     };

@@ -142,6 +142,27 @@ test_changed_although_rows_were_refused(Fixture *fixture, gconstpointer unused)
     }
 }
 
+/* A serialization failure of a user's own is what it is with PostgreSQL; of what we expected of
+ * a block it means that others were first. */
+static void
+test_others_were_first(Fixture *fixture, gconstpointer unused)
+{
+    static const char body[] = "{\"error\":\"Database error: ERROR: could not serialize access"
+                               " (SQLSTATE 40001)\"}";
+    g_autoptr(LakeStatement) statement = lake_statement_new("DELETE FROM t");
+    LakeStatement *all[] = {statement};
+    g_autoptr(GError) error = NULL;
+
+    canned_service_add_json(fixture->service, 500, NULL, body);
+    g_assert_false(stream(fixture, "DELETE FROM t", FALSE, refuse_row, &error));
+    g_assert_error(error, LAKE_ERROR, LAKE_ERROR_BUSY);
+    g_clear_error(&error);
+    canned_service_add_json(fixture->service, 500, NULL, body);
+    g_assert_null(
+        lake_transport_run_all(fixture->transport, LAKE_TRANSPORT_BULK, all, 1, NULL, &error));
+    g_assert_error(error, LAKE_ERROR, LAKE_ERROR_STALE);
+}
+
 /* --- answers without rows --- */
 
 /* In the third one, which takes a second. */
@@ -301,6 +322,7 @@ main(int argc, char **argv)
     g_test_init(&argc, &argv, NULL);
     ADD("cancelled-between-rows", test_cancelled_between_rows);
     ADD("changed-although-rows-were-refused", test_changed_although_rows_were_refused);
+    ADD("others-were-first", test_others_were_first);
     ADD("waiting-for-rows-is-cut-short", test_waiting_for_rows_is_cut_short);
     ADD("staging-that-others-make-at-once", test_staging_that_others_make_at_once);
     ADD("waiting-for-staging-is-cut-short", test_waiting_for_staging_is_cut_short);
