@@ -213,6 +213,7 @@ lake_ledger_list(LakeCatalog *catalog, const char *table, const char *folder, co
     g_autofree char *from = g_strdup(after);
 
     for (gboolean is_end = FALSE; !is_end && all->len < limit;) {
+        gint64 asked_us = g_get_monotonic_time();
         g_autoptr(GPtrArray) part =
             list_stored(catalog, table, folder, from, limit, cancellable, error);
         if (!part)
@@ -222,7 +223,8 @@ lake_ledger_list(LakeCatalog *catalog, const char *table, const char *folder, co
         g_autofree char *before = g_steal_pointer(&from);
         if (!is_end)
             from = g_strdup(((LakeLedgerEntry *)part->pdata[part->len - 1])->name);
-        lake_recent_correct(lake_catalog_recent(catalog), table, folder, before, is_end, part);
+        lake_recent_correct(
+            lake_catalog_recent(catalog), table, folder, before, is_end, asked_us, part);
         g_ptr_array_extend_and_steal(all, g_steal_pointer(&part));
     }
     if (all->len > limit)
@@ -283,6 +285,7 @@ lake_ledger_zones(LakeCatalog *catalog, GCancellable *cancellable, GError **erro
     statement->is_prepared = TRUE;
     statement->is_repeatable = TRUE;
     statement->scope = LAKE_SCOPE_STRUCTURE;
+    gint64 asked_us = g_get_monotonic_time();
     g_autoptr(LakeResult) result = run(catalog, statement, cancellable, &failure);
     GPtrArray *zones;
 
@@ -295,7 +298,7 @@ lake_ledger_zones(LakeCatalog *catalog, GCancellable *cancellable, GError **erro
     zones = g_ptr_array_new_with_free_func(g_free);
     for (guint row = 0; result && row < lake_result_n_rows(result); row++)
         g_ptr_array_add(zones, g_strdup(lake_result_text(result, row, 0)));
-    lake_recent_correct_zones(lake_catalog_recent(catalog), zones);
+    lake_recent_correct_zones(lake_catalog_recent(catalog), asked_us, zones);
     return zones;
 }
 

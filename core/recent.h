@@ -34,9 +34,10 @@ gboolean lake_recent_find(
     LakeRecent *recent, const char *table, const char *path, LakeLedgerEntry **ret_entry);
 
 /* Corrects a part of a folder's listing, sorted by name: what the server has after `after`
- * (NULL: from the start) up to its last entry, or, with is_end, to the folder's end. */
+ * (NULL: from the start) up to its last entry, or, with is_end, to the folder's end. asked_us:
+ * monotonic time when it was asked, however long it took to answer. */
 void lake_recent_correct(LakeRecent *recent, const char *table, const char *folder,
-    const char *after, gboolean is_end, GPtrArray *entries);
+    const char *after, gboolean is_end, gint64 asked_us, GPtrArray *entries);
 
 /* Corrects the names of the drop zones, sorted (of char*). */
-void lake_recent_correct_zones(LakeRecent *recent, GPtrArray *zones);
+void lake_recent_correct_zones(LakeRecent *recent, gint64 asked_us, GPtrArray *zones);
