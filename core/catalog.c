@@ -119,6 +119,15 @@ lake_catalog_changed(LakeCatalog *catalog, const char *table, guint kinds)
 }
 
 void
+lake_catalog_tried(LakeCatalog *catalog, const char *table, guint kinds, const GError *failure)
+{
+    if (!failure || !lake_transport_is_undone(failure))
+        lake_catalog_changed(catalog, table, kinds);
+    else if (catalog->changes)
+        lake_changes_note(catalog->changes, table, kinds);
+}
+
+void
 lake_catalog_set_lag(LakeCatalog *catalog, gint64 lag_ms)
 {
     g_assert(!catalog->recent);
@@ -413,7 +422,7 @@ run_change(LakeCatalog *catalog, LakeStatement *const *statements, guint n_state
     LakeResult *result = lake_transport_run_all(catalog->transport, LAKE_TRANSPORT_BULK,
         statements, n_statements, cancellable, &failure);
 
-    lake_catalog_changed(catalog, name, LAKE_CHANGE_ALL);
+    lake_catalog_tried(catalog, name, LAKE_CHANGE_ALL, failure);
     return is_done(result, failure, act, name, error);
 }
 
@@ -515,9 +524,12 @@ lake_catalog_rename(LakeCatalog *catalog, const char *name, const char *new_name
     lake_statement_add_text(move, name);
     lake_statement_add_text(move, new_name);
     LakeStatement *all[] = {rename, forget, move};
+    GError *failure = NULL;
     gboolean is_good = run_change(
-        catalog, all, G_N_ELEMENTS(all), "renaming the table", name, cancellable, error);
-    lake_catalog_changed(catalog, new_name, LAKE_CHANGE_ALL);
+        catalog, all, G_N_ELEMENTS(all), "renaming the table", name, cancellable, &failure);
+    lake_catalog_tried(catalog, new_name, LAKE_CHANGE_ALL, failure);
+    if (failure)
+        g_propagate_error(error, failure);
     return is_good;
 }
 

@@ -68,6 +68,11 @@ void lake_catalog_set_changes(LakeCatalog *catalog, LakeChanges *changes);
  * NULL: everything. kinds: LakeChangeKind. Never waits for the server. */
 void lake_catalog_changed(LakeCatalog *catalog, const char *table, guint kinds);
 
+/* The same after an attempt: failure NULL, or why it failed. Where that is undone, what is
+ * remembered of changes of files still counts, since nobody who reads waits for anything. */
+void
+lake_catalog_tried(LakeCatalog *catalog, const char *table, guint kinds, const GError *failure);
+
 LakeTransport *lake_catalog_transport(LakeCatalog *catalog);
 const char *lake_catalog_schema(LakeCatalog *catalog);
 

@@ -35,6 +35,15 @@ hexadecimal(const char *at)
     return value;
 }
 
+/* The low half of a surrogate pair as an escape of its own. */
+static gboolean
+is_low_half(const char *at, const char *end)
+{
+    int unit = end - at >= 6 && at[0] == '\\' && at[1] == 'u' ? hexadecimal(at + 2) : -1;
+
+    return unit >= 0xdc00 && unit <= 0xdfff;
+}
+
 /* At the 'u' of an escape. What follows a high surrogate is checked with it. */
 static LakeJsonScanStatus
 scan_unicode(LakeJsonScan *json)
@@ -44,6 +53,10 @@ scan_unicode(LakeJsonScan *json)
     int unit = hexadecimal(json->at + 1);
     if (unit < 0)
         return bad(json, "\\u wants four hexadecimal digits");
+    if (json->keeps_escapes) {
+        json->at += 5;
+        return LAKE_JSON_SCAN_GOOD;
+    }
     if (unit == 0)
         return bad(json, "\\u0000 is a character that PostgreSQL cannot keep");
     if (unit >= 0xdc00 && unit <= 0xdfff)
@@ -54,8 +67,7 @@ scan_unicode(LakeJsonScan *json)
     }
     if (json->end - json->at < 11)
         return LAKE_JSON_SCAN_SHORT;
-    int low = json->at[5] == '\\' && json->at[6] == 'u' ? hexadecimal(json->at + 7) : -1;
-    if (low < 0xdc00 || low > 0xdfff)
+    if (!is_low_half(json->at + 5, json->end))
         return bad(json, "half of a surrogate pair stands alone");
     json->at += 11;
     return LAKE_JSON_SCAN_GOOD;
@@ -105,18 +117,22 @@ scan_string(LakeJsonScan *json, LakeJsonScanValue *ret_value)
     return LAKE_JSON_SCAN_GOOD;
 }
 
+/* At the digits of an escape; what stands for no character is appended as it is written. */
 static const char *
-append_unicode(const char *at, GString *into)
+append_unicode(const char *at, const char *end, GString *into)
 {
     gunichar character = (gunichar)hexadecimal(at);
 
-    if (character < 0xd800 || character > 0xdbff) {
-        g_string_append_unichar(into, character);
-        return at + 4;
+    if (character >= 0xd800 && character <= 0xdbff && is_low_half(at + 4, end)) {
+        gunichar low = (gunichar)hexadecimal(at + 6);
+        g_string_append_unichar(into, 0x10000 + ((character - 0xd800) << 10) + (low - 0xdc00));
+        return at + 10;
     }
-    gunichar low = (gunichar)hexadecimal(at + 6);
-    g_string_append_unichar(into, 0x10000 + ((character - 0xd800) << 10) + (low - 0xdc00));
-    return at + 10;
+    if (character == 0 || (character >= 0xd800 && character <= 0xdfff))
+        g_string_append_len(into, at - 2, 6);
+    else
+        g_string_append_unichar(into, character);
+    return at + 4;
 }
 
 void
@@ -136,7 +152,7 @@ lake_json_scan_decode(const LakeJsonScanValue *string, GString *into)
             break;
         const char *known = strchr(names, escape[1]);
         if (escape[1] == 'u') {
-            at = append_unicode(escape + 2, into);
+            at = append_unicode(escape + 2, end, into);
         } else {
             g_string_append_c(into, known ? meant[known - names] : escape[1]);
             at = escape + 2;

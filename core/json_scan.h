@@ -43,6 +43,9 @@ typedef struct {
     const char *at, *end; /* where it is; of a bad text: where that shows */
     const char *reason;   /* constant; of a bad text */
     guint depth;
+    /* An escape that stands for no character (\u0000, half of a surrogate pair) is no mistake:
+     * columns of the type json may hold it, but no other value of PostgreSQL's. */
+    gboolean keeps_escapes;
 } LakeJsonScan;
 
 typedef struct {
@@ -58,5 +61,5 @@ LakeJsonScanStatus lake_json_scan_value(LakeJsonScan *json, LakeJsonScanValue *r
 /* The same for a value that must be an object; members (of LakeJsonScanMember) are added. */
 LakeJsonScanStatus lake_json_scan_object(LakeJsonScan *json, GArray *members);
 
-/* Appends what a string stands for. */
+/* Appends what a string stands for; escapes that stand for nothing as they are written. */
 void lake_json_scan_decode(const LakeJsonScanValue *string, GString *into);

@@ -373,7 +373,7 @@ run_once(Run *run, const LakeQuery *query, LakeQueryOutcome *outcome, GError **e
                        (run->is_changing || write_piece(run, error));
     /* It is the server that knows what a statement does. */
     if (run->is_changing)
-        lake_catalog_changed(run->catalog, NULL, LAKE_CHANGE_ALL);
+        lake_catalog_tried(run->catalog, NULL, LAKE_CHANGE_ALL, *error);
     if (!is_good) {
         (void)lake_spool_truncate(run->into, run->start, NULL);
         return FALSE;

@@ -5,6 +5,9 @@
 
 /* For clocks and answers that are under way: longer does no harm. */
 #define MARGIN_MS 1000
+/* And for listings that were asked for before that: with tries and empty answers a request
+ * takes some seconds. */
+#define KEEP_US (10 * G_TIME_SPAN_SECOND)
 
 typedef struct {
     char *table;
@@ -81,14 +84,14 @@ drop(LakeRecent *recent, Known *known)
     g_hash_table_remove(recent->known, known);
 }
 
-/* With the lock held: what the server has by now. */
+/* With the lock held: what the server had for long. */
 static void
 forget_old(LakeRecent *recent)
 {
     gint64 now_us = g_get_monotonic_time();
 
     for (Known *known;
-         (known = g_queue_peek_head(&recent->order)) && known->until_us <= now_us;)
+         (known = g_queue_peek_head(&recent->order)) && known->until_us + KEEP_US <= now_us;)
         drop(recent, known);
 }
 
@@ -143,6 +146,20 @@ lake_recent_forget(LakeRecent *recent, const char *table)
     }
 }
 
+void
+lake_recent_forget_path(LakeRecent *recent, const char *table, const char *path)
+{
+    const Known wanted = {.table = (char *)table, .path = (char *)path};
+
+    if (!recent)
+        return;
+
+    g_autoptr(GMutexLocker) locker = g_mutex_locker_new(&recent->lock);
+    Known *known = g_hash_table_lookup(recent->known, &wanted);
+    if (known)
+        drop(recent, known);
+}
+
 gboolean
 lake_recent_find(
     LakeRecent *recent, const char *table, const char *path, LakeLedgerEntry **ret_entry)
@@ -155,7 +172,7 @@ lake_recent_find(
     g_autoptr(GMutexLocker) locker = g_mutex_locker_new(&recent->lock);
     forget_old(recent);
     const Known *known = g_hash_table_lookup(recent->known, &wanted);
-    if (!known)
+    if (!known || known->until_us <= g_get_monotonic_time())
         return FALSE;
     *ret_entry = known->entry ? lake_ledger_entry_ref(known->entry) : NULL;
     return TRUE;
@@ -210,7 +227,7 @@ put_item(
 
 void
 lake_recent_correct(LakeRecent *recent, const char *table, const char *folder,
-    const char *after, gboolean is_end, GPtrArray *entries)
+    const char *after, gboolean is_end, gint64 asked_us, GPtrArray *entries)
 {
     g_autofree char *last = NULL;
 
@@ -223,7 +240,7 @@ lake_recent_correct(LakeRecent *recent, const char *table, const char *folder,
     forget_old(recent);
     for (const GList *at = recent->order.head; at; at = at->next) {
         const Known *known = at->data;
-        gboolean is_in = strcmp(known->table, table) == 0 &&
+        gboolean is_in = known->until_us > asked_us && strcmp(known->table, table) == 0 &&
                          strcmp(known->folder, folder) == 0 && *known->name &&
                          (!after || strcmp(known->name, after) > 0) &&
                          (!last || strcmp(known->name, last) <= 0);
@@ -234,7 +251,7 @@ lake_recent_correct(LakeRecent *recent, const char *table, const char *folder,
 }
 
 void
-lake_recent_correct_zones(LakeRecent *recent, GPtrArray *zones)
+lake_recent_correct_zones(LakeRecent *recent, gint64 asked_us, GPtrArray *zones)
 {
     if (!recent)
         return;
@@ -243,7 +260,7 @@ lake_recent_correct_zones(LakeRecent *recent, GPtrArray *zones)
     forget_old(recent);
     for (const GList *at = recent->order.head; at; at = at->next) {
         const Known *known = at->data;
-        if (*known->path == '\0')
+        if (known->until_us > asked_us && *known->path == '\0')
             put_item(
                 zones, zone_name, known->table, known->entry ? g_strdup(known->table) : NULL);
     }

@@ -26,14 +26,18 @@ void lake_recent_remove(LakeRecent *recent, const char *table, const char *path)
  * every one. */
 void lake_recent_forget(LakeRecent *recent, const char *table);
 
+/* Of what others have changed meanwhile, as the server says: this path. */
+void lake_recent_forget_path(LakeRecent *recent, const char *table, const char *path);
+
 /* TRUE when it knows of this path; *ret_entry NULL: that it was removed. */
 gboolean lake_recent_find(
     LakeRecent *recent, const char *table, const char *path, LakeLedgerEntry **ret_entry);
 
 /* Corrects a part of a folder's listing, sorted by name: what the server has after `after`
- * (NULL: from the start) up to its last entry, or, with is_end, to the folder's end. */
+ * (NULL: from the start) up to its last entry, or, with is_end, to the folder's end. asked_us:
+ * monotonic time when it was asked, however long it took to answer. */
 void lake_recent_correct(LakeRecent *recent, const char *table, const char *folder,
-    const char *after, gboolean is_end, GPtrArray *entries);
+    const char *after, gboolean is_end, gint64 asked_us, GPtrArray *entries);
 
 /* Corrects the names of the drop zones, sorted (of char*). */
-void lake_recent_correct_zones(LakeRecent *recent, GPtrArray *zones);
+void lake_recent_correct_zones(LakeRecent *recent, gint64 asked_us, GPtrArray *zones);

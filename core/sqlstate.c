@@ -84,6 +84,14 @@ static const struct {
     {{"too many clients already", NULL}, "53300"},
     {{"No space left on device", NULL}, "53100"},
     {{"terminating connection due to", NULL}, "57P01"},
+    /* Of drivers, whose connection was not to be had, or broke in the middle. */
+    {{"failed to connect to", NULL}, "08001"},
+    {{"connection refused", NULL}, "08001"},
+    {{"server closed the connection unexpectedly", NULL}, "08006"},
+    {{"connection reset by peer", NULL}, "08006"},
+    {{"broken pipe", NULL}, "08006"},
+    {{"unexpected EOF", NULL}, "08006"},
+    {{"conn closed", NULL}, "08003"},
 };
 
 const char *

@@ -15,5 +15,6 @@ LakeErrorCode lake_sqlstate_code(const char *sqlstate);
 LakeErrorClass lake_sqlstate_class(const char *sqlstate);
 
 /* The code that belongs to one of PostgreSQL's own messages in English ("relation "x" does not
- * exist"), for who is told no code. NULL: not one that a caller acts on. */
+ * exist"), or of a driver's about its connection, for who is told no code. NULL: not one that a
+ * caller acts on. */
 const char *lake_sqlstate_from_message(const char *message);

@@ -122,6 +122,26 @@ lake_transport_defers(LakeTransport *transport)
     return transport->class->defers;
 }
 
+gboolean
+lake_transport_is_undone(const GError *failure)
+{
+    const LakeErrorFacts *facts = lake_error_facts(failure);
+
+    return facts && facts->message && !g_error_matches(failure, LAKE_ERROR, LAKE_ERROR_OFFLINE);
+}
+
+/* A connection of PostgreSQL's tells more: where it is whole, what was cancelled is undone. */
+gboolean
+lake_transport_is_unclear(LakeTransport *transport, const GError *failure)
+{
+    if (g_error_matches(failure, LAKE_ERROR, LAKE_ERROR_OFFLINE))
+        return TRUE;
+    return transport->class->defers && !lake_transport_is_undone(failure) &&
+           (g_error_matches(failure, LAKE_ERROR, LAKE_ERROR_TIMED_OUT) ||
+               g_error_matches(failure, LAKE_ERROR, LAKE_ERROR_CANCELLED) ||
+               g_error_matches(failure, LAKE_ERROR, LAKE_ERROR_FAILED));
+}
+
 guint
 lake_transport_n_files_at_once(LakeTransport *transport)
 {

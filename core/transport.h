@@ -114,6 +114,13 @@ const char *lake_transport_name(LakeTransport *transport);
  * with STALE. */
 gboolean lake_transport_defers(LakeTransport *transport);
 
+/* Whether the server itself says so of a change, so that nothing of it has happened. */
+gboolean lake_transport_is_undone(const GError *failure);
+
+/* Whether a change that failed so may have happened all the same: its answer was lost, or did
+ * not come in time, could not be understood, or nobody waited for it any more. */
+gboolean lake_transport_is_unclear(LakeTransport *transport, const GError *failure);
+
 /* How many files are worth being ingested at once. */
 guint lake_transport_n_files_at_once(LakeTransport *transport);
 

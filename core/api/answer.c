@@ -9,6 +9,7 @@
 
 #define JSON_OID 114              /* pg_type.dat */
 #define RELEASE_BYTES (256 << 10) /* a multiple of every page size */
+#define ERROR_SHOWN_BYTES 1000
 
 /* A value, and its text: in the arena of its result, but for bytes. */
 typedef struct {
@@ -210,10 +211,16 @@ load(LakeApiAnswer *answer, LakeSpool *body, GError **error)
     return n_read == (gssize)answer->n_bytes || (n_read >= 0 && fail(error, "it was cut"));
 }
 
+static LakeJsonScan
+scan_of(const char *at, const char *end)
+{
+    return (LakeJsonScan){.at = at, .end = end, .keeps_escapes = TRUE};
+}
+
 static gboolean
 take_names(LakeApiAnswer *answer, const LakeJsonScanValue *columns, GError **error)
 {
-    LakeJsonScan scan = {.at = columns->text + 1, .end = columns->text + columns->n_bytes};
+    LakeJsonScan scan = scan_of(columns->text + 1, columns->text + columns->n_bytes);
 
     for (lake_json_scan_skip_space(&scan); *scan.at != ']';) {
         LakeJsonScanValue name;
@@ -252,7 +259,7 @@ static gboolean
 scan_rows(LakeApiAnswer *answer, LakeJsonScan *scan, GError **error)
 {
     scan->at++;
-    answer->rows = (LakeJsonScan){.at = scan->at, .end = scan->end};
+    answer->rows = scan_of(scan->at, scan->end);
     lake_json_scan_skip_space(scan);
     for (gboolean has_ended = scan->at < scan->end && *scan->at == ']'; !has_ended;) {
         LakeJsonScanValue row;
@@ -276,8 +283,8 @@ scan_rows(LakeApiAnswer *answer, LakeJsonScan *scan, GError **error)
     return TRUE;
 }
 
-static const char *const member_names[] = {"columns", "rows", "row_count"};
-enum { COLUMNS, ROWS, ROW_COUNT, N_MEMBERS };
+static const char *const member_names[] = {"columns", "rows", "row_count", "error"};
+enum { COLUMNS, ROWS, ROW_COUNT, ERROR, N_MEMBERS };
 
 /* Which of the members a key names; N_MEMBERS: none of them. */
 static guint
@@ -305,6 +312,9 @@ take_member(LakeApiAnswer *answer, guint number, LakeJsonScan *scan, GError **er
         return fail_scan(answer, scan, status, error);
     if (value.kind == LAKE_JSON_SCAN_NULL || number == N_MEMBERS)
         return TRUE;
+    if (number == ERROR)
+        return fail(error, "it has status 200, and says what went wrong: %.*s",
+            (int)MIN(value.n_bytes, ERROR_SHOWN_BYTES), value.text);
     gboolean is_number = number == ROW_COUNT;
     if (value.kind != (is_number ? LAKE_JSON_SCAN_NUMBER : LAKE_JSON_SCAN_ARRAY))
         return fail(
@@ -364,7 +374,7 @@ parse(LakeApiAnswer *answer, GError **error)
     if (answer->n_bytes == 0)
         return TRUE;
 
-    LakeJsonScan scan = {.at = answer->text, .end = answer->text + answer->n_bytes};
+    LakeJsonScan scan = scan_of(answer->text, answer->text + answer->n_bytes);
 
     lake_json_scan_skip_space(&scan);
     if (scan.at == scan.end)
@@ -408,12 +418,6 @@ lake_api_answer_free(LakeApiAnswer *answer)
         g_free((void *)answer->text);
     lake_spool_unref(answer->body);
     g_free(answer);
-}
-
-guint
-lake_api_answer_n_columns(const LakeApiAnswer *answer)
-{
-    return answer->names->len;
 }
 
 gboolean
@@ -567,7 +571,7 @@ take_row(LakeApiAnswer *answer, ApiResult *result, GError **error)
     if (row.kind != LAKE_JSON_SCAN_ARRAY)
         return fail(error, "a row is no array");
 
-    LakeJsonScan scan = {.at = row.text + 1, .end = row.text + row.n_bytes};
+    LakeJsonScan scan = scan_of(row.text + 1, row.text + row.n_bytes);
     for (lake_json_scan_skip_space(&scan); *scan.at != ']';) {
         LakeJsonScanValue value;
         status = lake_json_scan_value(&scan, &value);

@@ -16,13 +16,12 @@
 
 typedef struct LakeApiAnswer LakeApiAnswer;
 
-/* FAILED when it is not what a service answers, and says where. An empty body is an answer
- * without columns. A reference to body is taken. */
+/* FAILED when it is not what a service answers, and says where; or when it has a member
+ * "error". An empty body is an answer without columns. A reference to body is taken. */
 LakeApiAnswer *lake_api_answer_new(LakeSpool *body, GError **error);
 void lake_api_answer_free(LakeApiAnswer *answer);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(LakeApiAnswer, lake_api_answer_free)
 
-guint lake_api_answer_n_columns(const LakeApiAnswer *answer);
 /* Whether it has a first row. */
 gboolean lake_api_answer_has_rows(const LakeApiAnswer *answer);
 

@@ -2,6 +2,7 @@
 #include "core/api/client.h"
 
 #include "core/api/error.h"
+#include "core/api/lag.h"
 #include "core/secret.h"
 #include <cjson/cJSON.h>
 #include <string.h>
@@ -95,8 +96,9 @@ lake_api_client_free(LakeApiClient *client)
     g_free(client);
 }
 
-const char *
-lake_api_client_organization(LakeApiClient *client)
+/* Borrowed; NULL before it was found. */
+static const char *
+get_organization(LakeApiClient *client)
 {
     g_autoptr(GMutexLocker) locker = g_mutex_locker_new(&client->lock);
 
@@ -157,7 +159,7 @@ G_DEFINE_AUTO_CLEANUP_CLEAR_FUNC(Headers, headers_clear)
 static gboolean
 identify(LakeApiClient *client, Headers *headers, guint *ret_version, GError **error)
 {
-    const char *organization = lake_api_client_organization(client);
+    const char *organization = get_organization(client);
 
     if (!client->token) {
         g_autoptr(LakeToken) none = lake_token_new(NULL, error);
@@ -297,19 +299,6 @@ get_pause_ms(const LakeApiClient *client, const Attempts *attempts)
     return pause_ms;
 }
 
-static void
-wait_ms(gint64 pause_ms, GCancellable *cancellable)
-{
-    GPollFD fd;
-
-    if (!cancellable || !g_cancellable_make_pollfd(cancellable, &fd)) {
-        g_usleep((gulong)pause_ms * 1000);
-        return;
-    }
-    g_poll(&fd, 1, (gint)pause_ms);
-    g_cancellable_release_fd(cancellable);
-}
-
 /* What the caller cannot see in the error otherwise. */
 static void
 finish_error(const Attempts *attempts, GError *failure)
@@ -366,7 +355,9 @@ ask(LakeApiClient *client, const Question *question, GCancellable *cancellable, 
             g_propagate_error(error, g_steal_pointer(&failure));
             return NULL;
         }
-        wait_ms(pause_ms, cancellable);
+        gint64 until_us = g_get_monotonic_time() + pause_ms * 1000;
+        if (!lake_api_lag_wait_until(until_us, cancellable, error))
+            return NULL;
     }
 }
 
@@ -428,7 +419,7 @@ ask_organization(LakeApiClient *client, GCancellable *cancellable, GError **erro
 static gboolean
 find_organization(LakeApiClient *client, GCancellable *cancellable, GError **error)
 {
-    if (lake_api_client_organization(client))
+    if (get_organization(client))
         return TRUE;
 
     g_autofree char *organization =

@@ -66,9 +66,6 @@ LakeSpool *lake_api_client_query(
 gboolean lake_api_client_health(
     LakeApiClient *client, gint64 timeout_ms, GCancellable *cancellable, GError **error);
 
-/* Borrowed; NULL before lake_api_client_open. */
-const char *lake_api_client_organization(LakeApiClient *client);
-
 /* For status.json. */
 typedef struct {
     gint64 n_requests; /* tries too */

@@ -83,21 +83,24 @@ value_init(Value *value, const LakeParameter *parameter)
     g_assert_not_reached();
 }
 
-/* Quotes for a body whose backslashes are ordinary: the service's connections have
- * standard_conforming_strings on, as every server since 9.1. */
+/* The E form means the same whatever standard_conforming_strings is set to, by whoever owns the
+ * database or role. */
 static void
 append_literal(GString *into, const GString *text)
 {
-    const char *at = text->str;
-    const char *quote;
+    gboolean has_backslash = strchr(text->str, '\\') != NULL;
+    const char *doubled = has_backslash ? "'\\" : "'";
 
-    g_string_append_c(into, '\'');
-    while ((quote = strchr(at, '\''))) {
-        g_string_append_len(into, at, quote + 1 - at);
-        g_string_append_c(into, '\'');
-        at = quote + 1;
+    g_string_append(into, has_backslash ? "E'" : "'");
+    for (const char *at = text->str; *at;) {
+        gsize n_plain = strcspn(at, doubled);
+        g_string_append_len(into, at, (gssize)n_plain);
+        at += n_plain;
+        if (*at) {
+            g_string_append_c(into, *at);
+            g_string_append_c(into, *at++);
+        }
     }
-    g_string_append(into, at);
     g_string_append_c(into, '\'');
 }
 

@@ -105,6 +105,7 @@ send_batch(LakeApiGroup *group, const Batch *batch, GError **error)
     LakeApiChange change = {
         .body = body,
         .scope = LAKE_SCOPE_ROWS,
+        .is_block = TRUE,
         .timeout_ms = group->session->statement_timeout_ms,
     };
     g_autoptr(LakeApiAnswer) answer =
@@ -112,12 +113,12 @@ send_batch(LakeApiGroup *group, const Batch *batch, GError **error)
     return answer != NULL;
 }
 
-/* What the server itself says undid all of it, and what is too large it has not looked at. Of
- * anything else it is not known. */
+/* What the server itself says undid all of it, unless it speaks of a connection that broke; and
+ * what is too large it has not looked at. Of anything else it is not known. */
 static gboolean
 is_undone(const GError *failure)
 {
-    return lake_error_facts(failure)->sqlstate ||
+    return lake_transport_is_undone(failure) ||
            g_error_matches(failure, LAKE_ERROR, LAKE_ERROR_TOO_BIG);
 }
 

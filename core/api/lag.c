@@ -45,7 +45,12 @@ gboolean
 lake_api_lag_wait(
     LakeApiLag *lag, LakeStatementScope read, GCancellable *cancellable, GError **error)
 {
-    gint64 until_us = until(lag, read);
+    return lake_api_lag_wait_until(until(lag, read), cancellable, error);
+}
+
+gboolean
+lake_api_lag_wait_until(gint64 until_us, GCancellable *cancellable, GError **error)
+{
     GPollFD cancelled;
 
     if (until_us <= g_get_monotonic_time())

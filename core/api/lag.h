@@ -28,5 +28,8 @@ void lake_api_lag_note(LakeApiLag *lag, LakeStatementScope changed);
 gboolean lake_api_lag_wait(
     LakeApiLag *lag, LakeStatementScope read, GCancellable *cancellable, GError **error);
 
+/* The same until a point of monotonic time. */
+gboolean lake_api_lag_wait_until(gint64 until_us, GCancellable *cancellable, GError **error);
+
 /* Whether tables and columns may still be unknown to the server that is asked. */
 gboolean lake_api_lag_is_unsettled(LakeApiLag *lag);

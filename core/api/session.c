@@ -8,7 +8,7 @@
 
 /* An answer without rows that has some is asked for this often, at growing distances. */
 #define EMPTY_TRIES_MAX 5
-#define EMPTY_PAUSE_MS 250
+#define EMPTY_PAUSE_US (250 * G_TIME_SPAN_MILLISECOND)
 #define GRACE_MS 2000 /* for what a server far away says of its own time limit */
 /* Of what we ask for ourselves: more is a mistake of the service's. */
 #define OWN_ANSWER_BYTES_MAX ((gint64)1 << 30)
@@ -160,8 +160,9 @@ lake_api_session_read(LakeApiSession *session, const LakeApiReading *reading,
             g_propagate_error(error, g_steal_pointer(&failure));
             return NULL;
         }
-        if (try + 1 < EMPTY_TRIES_MAX)
-            g_usleep((gulong)(EMPTY_PAUSE_MS * 1000) << try);
+        gint64 until_us = g_get_monotonic_time() + (EMPTY_PAUSE_US << try);
+        if (try + 1 < EMPTY_TRIES_MAX && !lake_api_lag_wait_until(until_us, cancellable, error))
+            return NULL;
     }
     lake_error_set(error, LAKE_ERROR_CLASS_GENERAL, LAKE_ERROR_OFFLINE,
         "the service answers without the rows that there are");
@@ -206,8 +207,9 @@ lake_api_session_change(LakeApiSession *session, const LakeApiChange *change,
     /* Of a lost answer nobody knows; and what others were first to change is what we may not
      * have seen yet. */
     const LakeErrorFacts *facts = failure ? lake_error_facts(failure) : NULL;
-    gboolean is_late = facts && g_strcmp0(facts->sqlstate, LAKE_API_UNEXPECTED) == 0;
-    if (answer || !facts || !facts->sqlstate || is_late)
+    gboolean is_late =
+        change->is_block && facts && g_strcmp0(facts->sqlstate, LAKE_API_UNEXPECTED) == 0;
+    if (answer || !lake_transport_is_undone(failure) || is_late)
         lake_api_lag_note(&session->lag, is_late ? LAKE_SCOPE_ALL : change->scope);
     if (is_late)
         failure->code = LAKE_ERROR_STALE;

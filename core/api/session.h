@@ -40,6 +40,7 @@ typedef struct {
     const GString *body;
     LakeStatementScope scope;
     gboolean is_batch, is_repeatable, is_interactive;
+    gboolean is_block; /* of encode.h, whose LAKE_API_UNEXPECTED becomes STALE */
     gint64 timeout_ms;
     gint64 max_answer_bytes; /* as above */
 } LakeApiChange;

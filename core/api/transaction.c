@@ -32,6 +32,8 @@ keep(const LakeStatement *statement)
         lake_statement_add_text(copy, parameter->text);
     }
     copy->n_expected = statement->n_expected;
+    copy->scope = statement->scope;
+    copy->is_lock = statement->is_lock;
     return copy;
 }
 
@@ -94,8 +96,8 @@ scope_of(LakeStatement *const *statements, guint n_statements)
 }
 
 static gboolean
-run_block(LakeApiSession *session, LakeStatement *const *statements, guint n_statements,
-    gint64 timeout_ms, GCancellable *cancellable, GError **error)
+run_block(LakeApiSession *session, LakeTransportUse use, LakeStatement *const *statements,
+    guint n_statements, gint64 timeout_ms, GCancellable *cancellable, GError **error)
 {
     g_autoptr(GString) sql = g_string_new(NULL);
     g_autoptr(GString) body = g_string_new(NULL);
@@ -105,6 +107,8 @@ run_block(LakeApiSession *session, LakeStatement *const *statements, guint n_sta
     LakeApiChange change = {
         .body = body,
         .scope = scope_of(statements, n_statements),
+        .is_block = TRUE,
+        .is_interactive = use == LAKE_TRANSPORT_INTERACTIVE,
         .timeout_ms = timeout_ms,
     };
     g_autoptr(LakeApiAnswer) answer =
@@ -118,9 +122,10 @@ transaction_commit(LakeTransaction *transaction, GCancellable *cancellable, GErr
 {
     ApiTransaction *this = own(transaction);
 
-    this->is_committed = this->waiting->len == 0 ||
-                         run_block(this->session, (LakeStatement **)this->waiting->pdata,
-                             this->waiting->len, 0, cancellable, error);
+    this->is_committed =
+        this->waiting->len == 0 ||
+        run_block(this->session, LAKE_TRANSPORT_BULK, (LakeStatement **)this->waiting->pdata,
+            this->waiting->len, 0, cancellable, error);
     return this->is_committed;
 }
 
@@ -155,11 +160,14 @@ lake_api_transaction_new(LakeApiSession *session, const char *staging)
 }
 
 LakeResult *
-lake_api_transaction_run_all(LakeApiSession *session, LakeStatement *const *statements,
-    guint n_statements, GCancellable *cancellable, GError **error)
+lake_api_transaction_run_all(LakeApiSession *session, LakeTransportUse use,
+    LakeStatement *const *statements, guint n_statements, GCancellable *cancellable,
+    GError **error)
 {
-    if (!run_block(session, statements, n_statements, session->statement_timeout_ms,
-            cancellable, error))
+    gint64 timeout_ms = use == LAKE_TRANSPORT_INTERACTIVE ? session->interactive_timeout_ms
+                                                          : session->statement_timeout_ms;
+
+    if (!run_block(session, use, statements, n_statements, timeout_ms, cancellable, error))
         return NULL;
     return lake_api_answer_new_empty(n_promised(statements[n_statements - 1]));
 }

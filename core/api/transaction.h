@@ -16,6 +16,6 @@ LakeTransaction *lake_api_transaction_new(LakeApiSession *session, const char *s
 
 /* Several at once, as a transaction that is committed right away: the last one's n_expected is
  * what its result says that it touched. */
-LakeResult *
-lake_api_transaction_run_all(LakeApiSession *session, LakeStatement *const *statements,
-    guint n_statements, GCancellable *cancellable, GError **error);
+LakeResult *lake_api_transaction_run_all(LakeApiSession *session, LakeTransportUse use,
+    LakeStatement *const *statements, guint n_statements, GCancellable *cancellable,
+    GError **error);

@@ -14,14 +14,16 @@
 #define FILES_AT_ONCE 128
 /* What a result takes on its way may be more than in the form that its limit is for. */
 #define ANSWER_FACTOR 4
+#define LOOK_FOR_CANCEL_US (100 * G_TIME_SPAN_MILLISECOND)
 
 typedef struct {
     LakeTransport base;
     LakeApiSession session;
     LakeApiGroup *group;
     char *staging; /* quoted, qualified */
-    GMutex lock;
-    gboolean has_staging; /* guarded by lock */
+    GMutex lock;   /* guards these two */
+    GCond changed;
+    enum { NO_STAGING, BEING_MADE, HAS_STAGING } staging_state;
     char server_version[64];
 } ApiTransport;
 
@@ -40,6 +42,7 @@ transport_free(LakeTransport *transport)
     lake_api_client_free(this->session.client);
     lake_api_lag_clear(&this->session.lag);
     g_mutex_clear(&this->lock);
+    g_cond_clear(&this->changed);
     g_free(this->staging);
     g_free(this);
 }
@@ -154,7 +157,8 @@ transport_run_all(LakeTransport *transport, LakeTransportUse use,
 
     if (session->is_read_only && !refuse_change(error))
         return NULL;
-    return lake_api_transaction_run_all(session, statements, n_statements, cancellable, error);
+    return lake_api_transaction_run_all(
+        session, use, statements, n_statements, cancellable, error);
 }
 
 /* --- a user's statement --- */
@@ -169,10 +173,15 @@ hand_over(LakeApiAnswer *answer, const LakeStreamSink *sink, gpointer user_data,
 
     if (!sink->begin(lake_api_answer_columns(answer), user_data, error))
         return FALSE;
-    for (; (row = lake_api_answer_next_row(answer, &failure)); n_rows++)
-        if (g_cancellable_set_error_if_cancelled(cancellable, NULL) ||
-            !sink->row(row, user_data, error))
+    for (; (row = lake_api_answer_next_row(answer, &failure)); n_rows++) {
+        if (g_cancellable_is_cancelled(cancellable)) {
+            lake_error_set(
+                error, LAKE_ERROR_CLASS_GENERAL, LAKE_ERROR_CANCELLED, "interrupted");
             return FALSE;
+        }
+        if (!sink->row(row, user_data, error))
+            return FALSE;
+    }
     if (failure) {
         g_propagate_error(error, g_steal_pointer(&failure));
         return FALSE;
@@ -298,13 +307,15 @@ stream_changing(LakeApiSession *session, LakeStatement *statement, gint64 timeou
     g_autoptr(LakeApiAnswer) answer =
         lake_api_session_change(session, &change, cancellable, &failure);
 
-    if (answer)
-        return hand_over(answer, sink, user_data, ret_n_affected, cancellable, error);
+    if (answer && hand_over(answer, sink, user_data, ret_n_affected, cancellable, &failure))
+        return TRUE;
     explain_size(session, failure);
     /* A request cannot be undone once it is answered. */
     if (g_error_matches(failure, LAKE_ERROR, LAKE_ERROR_TOO_BIG))
         lake_error_hint(failure, "The data was changed all the same. Return fewer rows or "
                                  "columns, or raise max_result_bytes.");
+    else if (answer)
+        lake_error_hint(failure, "The data was changed all the same.");
     g_propagate_error(error, g_steal_pointer(&failure));
     return FALSE;
 }
@@ -323,14 +334,18 @@ transport_stream(LakeTransport *transport, LakeStatement *statement,
 
 /* --- transactions --- */
 
-/* The staging table is made when it is first needed, and then rid of what was left there. */
+/* IF NOT EXISTS loses the race with others who make it too, and says one of these. */
 static gboolean
-prepare_staging(ApiTransport *this, GCancellable *cancellable, GError **error)
+is_made_by_others(const GError *failure)
 {
-    g_autoptr(GMutexLocker) locker = g_mutex_locker_new(&this->lock);
+    return has_sqlstate(failure, "23505") || has_sqlstate(failure, "42P07");
+}
 
-    if (this->has_staging || this->session.is_read_only)
-        return TRUE;
+/* The staging table is made when it is first needed, or else rid of what was left there. */
+static gboolean
+make_staging(ApiTransport *this, GCancellable *cancellable, GError **error)
+{
+    g_autoptr(GError) failure = NULL;
     g_autoptr(LakeStatement) ask = lake_statement_new("SELECT to_regclass($1) IS NOT NULL");
     lake_statement_add_text(ask, this->staging);
     ask->scope = LAKE_SCOPE_STRUCTURE;
@@ -346,9 +361,59 @@ prepare_staging(ApiTransport *this, GCancellable *cancellable, GError **error)
     /* Of what is cleared nobody hears; a new table is to be known before rows are sent. */
     make->scope = lake_result_bool(found, 0, 0) ? LAKE_SCOPE_ROWS : LAKE_SCOPE_ALL;
     g_autoptr(LakeResult) made =
-        run_changing(&this->session, LAKE_TRANSPORT_BULK, make, cancellable, error);
-    this->has_staging = made != NULL;
-    return this->has_staging;
+        run_changing(&this->session, LAKE_TRANSPORT_BULK, make, cancellable, &failure);
+    if (made || is_made_by_others(failure))
+        return TRUE;
+    g_propagate_error(error, g_steal_pointer(&failure));
+    return FALSE;
+}
+
+/* *ret_is_there FALSE: the caller is who makes it, and says when he is done. FALSE: cancelled,
+ * while another was about it. */
+static gboolean
+begin_staging(
+    ApiTransport *this, gboolean *ret_is_there, GCancellable *cancellable, GError **error)
+{
+    g_autoptr(GMutexLocker) locker = g_mutex_locker_new(&this->lock);
+
+    while (this->staging_state == BEING_MADE) {
+        if (g_cancellable_is_cancelled(cancellable)) {
+            lake_error_set(
+                error, LAKE_ERROR_CLASS_GENERAL, LAKE_ERROR_CANCELLED, "interrupted");
+            return FALSE;
+        }
+        g_cond_wait_until(
+            &this->changed, &this->lock, g_get_monotonic_time() + LOOK_FOR_CANCEL_US);
+    }
+    *ret_is_there = this->staging_state == HAS_STAGING;
+    if (!*ret_is_there)
+        this->staging_state = BEING_MADE;
+    return TRUE;
+}
+
+static void
+end_staging(ApiTransport *this, gboolean is_there)
+{
+    g_autoptr(GMutexLocker) locker = g_mutex_locker_new(&this->lock);
+
+    this->staging_state = is_there ? HAS_STAGING : NO_STAGING;
+    g_cond_broadcast(&this->changed);
+}
+
+static gboolean
+prepare_staging(ApiTransport *this, GCancellable *cancellable, GError **error)
+{
+    gboolean is_there;
+
+    if (this->session.is_read_only)
+        return TRUE;
+    if (!begin_staging(this, &is_there, cancellable, error))
+        return FALSE;
+    if (!is_there) {
+        is_there = make_staging(this, cancellable, error);
+        end_staging(this, is_there);
+    }
+    return is_there;
 }
 
 static LakeTransaction *
@@ -433,6 +498,7 @@ lake_api_transport_open(
     };
     lake_api_lag_init(&this->session.lag, options->read_lag_ms * 1000);
     g_mutex_init(&this->lock);
+    g_cond_init(&this->changed);
     this->group = lake_api_group_new(&this->session);
     this->staging = g_strconcat(schema, ".\"" LAKE_CATALOG_STAGING_TABLE "\"", NULL);
     if (!lake_api_client_open(this->session.client, options->read_only, cancellable, error) ||

@@ -429,6 +429,7 @@ move_statement(const LakeApiUpload *upload)
     lake_statement_add_text(statement, upload->id);
     lake_statement_add_int64(statement, upload->n_staged);
     statement->n_expected = upload->n_rows;
+    statement->scope = LAKE_SCOPE_ROWS;
     return statement;
 }
 
@@ -440,6 +441,7 @@ remove_statement(const LakeApiUpload *upload)
 
     lake_statement_add_text(statement, upload->id);
     statement->is_repeatable = TRUE;
+    statement->scope = LAKE_SCOPE_ROWS;
     return statement;
 }
 
@@ -455,6 +457,7 @@ stage_statement(const LakeApiUpload *upload)
         " (v ->> 4)::json, decode(v ->> 5, 'base64') FROM json_array_elements($1::json) AS v",
         upload->staging);
     lake_statement_add_text(statement, list);
+    statement->scope = LAKE_SCOPE_ROWS;
     return statement;
 }
 

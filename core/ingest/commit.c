@@ -130,6 +130,14 @@ note_files(const LakeIngestCommit *commit, guint further_changes)
         commit->catalog, commit->file->table, LAKE_CHANGE_FILES | further_changes);
 }
 
+/* Whether what was sent may have happened. */
+static gboolean
+is_unclear(const LakeIngestCommit *commit, const GError *failure)
+{
+    return failure && commit->is_sent &&
+           lake_transport_is_unclear(lake_catalog_transport(commit->catalog), failure);
+}
+
 /* TRUE with *ret_done FALSE: the path is taken, or the table is not fit yet. */
 static gboolean
 try_insert(
@@ -143,13 +151,15 @@ try_insert(
     statement->scope = LAKE_SCOPE_ROWS;
     statement->n_expected = MAX((gint64)lake_rows_count(commit->rows), 1);
     statement->is_groupable = TRUE;
+    commit->is_sent = TRUE;
     g_autoptr(LakeResult) result = lake_transport_run(lake_catalog_transport(commit->catalog),
         LAKE_TRANSPORT_BULK, statement, cancellable, &failure);
 
     *ret_done = result && lake_result_n_affected(result) > 0;
     if (*ret_done)
         remember(commit);
-    if (*ret_done || g_error_matches(failure, LAKE_ERROR, LAKE_ERROR_OFFLINE))
+    commit->is_sent = *ret_done || is_unclear(commit, failure);
+    if (commit->is_sent)
         note_files(commit, 0);
     if (!result && !is_table_unfit(failure)) {
         g_propagate_error(error, g_steal_pointer(&failure));
@@ -539,9 +549,11 @@ transfer_all(Transfer *transfer, GError **error)
         return FALSE;
 
     start_hashing(transfer);
-    return copy_rows(transfer, error) && finish_hashing(transfer, error) &&
-           complete_entry(transfer, error) && !lake_fault("ingest-before-commit") &&
-           lake_transaction_commit(transfer->transaction, transfer->cancellable, error) &&
+    if (!copy_rows(transfer, error) || !finish_hashing(transfer, error) ||
+        !complete_entry(transfer, error) || lake_fault("ingest-before-commit"))
+        return FALSE;
+    transfer->commit->is_sent = TRUE;
+    return lake_transaction_commit(transfer->transaction, transfer->cancellable, error) &&
            keep_answer(error);
 }
 
@@ -572,8 +584,11 @@ typedef enum { UNKNOWN, HAPPENED, NEVER_HAPPENED } Fate;
 static gboolean
 may_try_again(const LakeIngestCommit *commit, const GError *failure, Fate fate, int attempt)
 {
+    gboolean is_offline = g_error_matches(failure, LAKE_ERROR, LAKE_ERROR_OFFLINE);
+
     return !commit->has_moved_on && !commit->is_outdated && attempt < ATTEMPTS_MAX &&
-           (fate == NEVER_HAPPENED || g_error_matches(failure, LAKE_ERROR, LAKE_ERROR_BUSY) ||
+           ((fate == NEVER_HAPPENED && is_offline) ||
+               g_error_matches(failure, LAKE_ERROR, LAKE_ERROR_BUSY) ||
                g_error_matches(failure, LAKE_ERROR, LAKE_ERROR_STALE) ||
                strcmp(sqlstate_of(failure), "42P01") == 0 ||
                strcmp(sqlstate_of(failure), "42P07") == 0);
@@ -588,6 +603,7 @@ commit_some_way(LakeIngestCommit *commit, gboolean *ret_unchanged, GCancellable 
         commit->is_complete && !lake_rows_has_spool(commit->rows) && !commit->kind->columns_of;
     gboolean is_done = FALSE;
 
+    commit->is_sent = FALSE;
     if (is_small && commit->file->expectation != LAKE_INGEST_KNOWN) {
         if (!try_insert(commit, &is_done, cancellable, error))
             return FALSE;
@@ -641,9 +657,9 @@ ask_ledger(
 /* What cut one line has often cut the others of the pool too, which shows only when they are
  * used: so it is asked more than once. UNKNOWN when the server stays away. */
 static Fate
-find_fate(LakeIngestCommit *commit, GCancellable *cancellable)
+ask_fate(LakeIngestCommit *commit, int n_attempts, GCancellable *cancellable)
 {
-    for (int attempt = 1; attempt <= ATTEMPTS_MAX; attempt++) {
+    for (int attempt = 1; attempt <= n_attempts; attempt++) {
         g_autofree char *present_id = NULL;
         g_autoptr(GError) failure = NULL;
 
@@ -657,6 +673,25 @@ find_fate(LakeIngestCommit *commit, GCancellable *cancellable)
     return UNKNOWN;
 }
 
+/* What became of it. was_lost: this attempt, or one before that this one may have met: its
+ * answer did not come. */
+static Fate
+find_fate(LakeIngestCommit *commit, const GError *failure, gboolean was_lost,
+    GCancellable *cancellable)
+{
+    gboolean is_offline = g_error_matches(failure, LAKE_ERROR, LAKE_ERROR_OFFLINE);
+    gboolean is_stale = g_error_matches(failure, LAKE_ERROR, LAKE_ERROR_STALE);
+
+    /* What is remembered of the path is older than this, or than what others did. */
+    if (was_lost || is_stale)
+        lake_recent_forget_path(
+            lake_catalog_recent(commit->catalog), commit->file->table, commit->entry->path);
+    /* Whoever interrupts is to be told what he has interrupted. */
+    if (g_error_matches(failure, LAKE_ERROR, LAKE_ERROR_CANCELLED))
+        return was_lost ? ask_fate(commit, 1, NULL) : UNKNOWN;
+    return was_lost || is_offline ? ask_fate(commit, ATTEMPTS_MAX, cancellable) : UNKNOWN;
+}
+
 gboolean
 lake_ingest_commit_unchanged(LakeIngestCommit *commit, gboolean *ret_unchanged,
     GCancellable *cancellable, GError **error)
@@ -668,15 +703,16 @@ gboolean
 lake_ingest_commit(LakeIngestCommit *commit, gboolean *ret_unchanged, GCancellable *cancellable,
     GError **error)
 {
+    gboolean was_lost = FALSE;
+
     *ret_unchanged = FALSE;
     for (int attempt = 1;; attempt++) {
         g_autoptr(GError) failure = NULL;
 
         if (commit_some_way(commit, ret_unchanged, cancellable, &failure))
             return TRUE;
-        Fate fate = g_error_matches(failure, LAKE_ERROR, LAKE_ERROR_OFFLINE)
-                        ? find_fate(commit, cancellable)
-                        : UNKNOWN;
+        was_lost |= is_unclear(commit, failure);
+        Fate fate = failure ? find_fate(commit, failure, was_lost, cancellable) : UNKNOWN;
         if (fate == HAPPENED)
             return TRUE;
         if (failure && g_error_matches(failure, LAKE_ERROR, LAKE_ERROR_OFFLINE))

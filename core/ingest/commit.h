@@ -13,7 +13,8 @@
  * table, deletes the rows that are replaced, COPYs the new ones.
  *
  * Two clients that write the same path wait for each other on its ledger entry; the later one
- * replaces. When the line is lost around a COMMIT, the ledger is asked whether it happened.
+ * replaces. When the line is lost around a COMMIT, the ledger is asked whether it happened; of
+ * a service also where its answer was not waited for.
  */
 
 #include "core/ingest/normaliser.h"
@@ -38,6 +39,7 @@ typedef struct {
     /* Set here, with an error: a column of the table has another type than that of the rows. */
     gboolean is_outdated;
     gboolean has_moved_on; /* set here: the first rows are not at hand any more */
+    gboolean is_sent;      /* set here: so far that it may happen whatever is heard of it */
 } LakeIngestCommit;
 
 /* Where the path has this content already (entry->content_hash is set), with all of its rows:

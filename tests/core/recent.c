@@ -67,7 +67,7 @@ assert_corrected_in(LakeRecent *recent, const char *folder, const char *after, g
     g_autoptr(GPtrArray) listing = new_listing(folder, listed);
     g_autoptr(GString) found = g_string_new(NULL);
 
-    lake_recent_correct(recent, "t", folder, after, is_end, listing);
+    lake_recent_correct(recent, "t", folder, after, is_end, g_get_monotonic_time(), listing);
     for (guint i = 0; i < listing->len; i++) {
         const LakeLedgerEntry *entry = listing->pdata[i];
         g_string_append_printf(found, "%s%s", i > 0 ? " " : "", entry->name);
@@ -162,6 +162,29 @@ test_expiry(void)
     lake_recent_free(recent);
 }
 
+/* What was remembered when it was asked for counts, though it has expired meanwhile: the server
+ * may have answered with what was there before. */
+static void
+test_listing_that_took_long(void)
+{
+    g_autoptr(LakeRecent) recent = lake_recent_new(0);
+    g_autoptr(GPtrArray) listing = new_listing("", "b");
+    g_autoptr(GPtrArray) zones = g_ptr_array_new_with_free_func(g_free);
+    gint64 asked_us = g_get_monotonic_time();
+
+    put(recent, "t", "a", 1);
+    lake_recent_remove(recent, "t", "b");
+    put(recent, "t", "", 0);
+    g_usleep(1200 * 1000);
+    g_assert_cmpint(find(recent, "t", "a"), ==, -2);
+    lake_recent_correct(recent, "t", "", NULL, TRUE, asked_us, listing);
+    g_assert_cmpuint(listing->len, ==, 1);
+    g_assert_cmpstr(((LakeLedgerEntry *)listing->pdata[0])->name, ==, "a");
+    lake_recent_correct_zones(recent, asked_us, zones);
+    g_assert_cmpuint(zones->len, ==, 1);
+    assert_corrected(recent, NULL, TRUE, "b", "b");
+}
+
 static void
 test_nothing_is_remembered_without(void)
 {
@@ -173,9 +196,31 @@ test_nothing_is_remembered_without(void)
     lake_recent_forget(NULL, NULL);
     g_assert_false(lake_recent_find(NULL, "t", "a", &entry));
     assert_corrected(NULL, NULL, TRUE, "b c", "b c");
-    lake_recent_correct_zones(NULL, zones);
+    lake_recent_correct_zones(NULL, 0, zones);
     g_assert_cmpuint(zones->len, ==, 0);
     lake_recent_free(NULL);
+}
+
+/* Of what others did nothing is known, and of the rest all that was. */
+static void
+test_forgets_one_path(Fixture *fixture, gconstpointer unused)
+{
+    LakeRecent *recent = fixture->recent;
+
+    put(recent, "t", "a", 1);
+    put(recent, "t", "b", 2);
+    put(recent, "u", "a", 3);
+    lake_recent_remove(recent, "t", "c");
+    lake_recent_forget_path(recent, "t", "a");
+    lake_recent_forget_path(recent, "t", "c");
+    lake_recent_forget_path(recent, "t", "never");
+    lake_recent_forget_path(NULL, "t", "a");
+    g_assert_cmpint(find(recent, "t", "a"), ==, -2);
+    g_assert_cmpint(find(recent, "t", "c"), ==, -2);
+    g_assert_cmpint(find(recent, "t", "b"), ==, 2);
+    g_assert_cmpint(find(recent, "u", "a"), ==, 3);
+    put(recent, "t", "a", 4);
+    g_assert_cmpint(find(recent, "t", "a"), ==, 4);
 }
 
 /* --- listings --- */
@@ -283,7 +328,7 @@ assert_zones(LakeRecent *recent, const char *listed, const char *wanted)
     for (char **name = all; *name; name++)
         if (**name)
             g_ptr_array_add(zones, g_strdup(*name));
-    lake_recent_correct_zones(recent, zones);
+    lake_recent_correct_zones(recent, g_get_monotonic_time(), zones);
     g_ptr_array_set_free_func(zones, NULL);
     g_ptr_array_add(zones, NULL);
     g_auto(GStrv) found = (GStrv)g_ptr_array_free(g_steal_pointer(&zones), FALSE);
@@ -361,7 +406,7 @@ run_thread(gpointer recent)
         g_autofree char *path = g_strdup_printf("f%u", i % 50);
         g_autoptr(GPtrArray) listing = new_listing("", "f1 f2");
         put(recent, "t", path, 1);
-        lake_recent_correct(recent, "t", "", NULL, TRUE, listing);
+        lake_recent_correct(recent, "t", "", NULL, TRUE, g_get_monotonic_time(), listing);
         if (i % 3 == 0)
             lake_recent_remove(recent, "t", path);
         (void)find(recent, "t", path);
@@ -391,7 +436,9 @@ main(int argc, char **argv)
     ADD("find", test_find);
     ADD("the-last-change-counts", test_the_last_change_counts);
     ADD("forget", test_forget);
+    ADD("forgets-one-path", test_forgets_one_path);
     g_test_add_func("/core/recent/expiry", test_expiry);
+    g_test_add_func("/core/recent/listing-that-took-long", test_listing_that_took_long);
     g_test_add_func(
         "/core/recent/nothing-is-remembered-without", test_nothing_is_remembered_without);
     ADD("whole-listing", test_whole_listing);

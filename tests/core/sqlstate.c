@@ -91,6 +91,11 @@ test_messages(void)
         {"canceling statement due to statement timeout", "57014"},
         {"deadlock detected", "40P01"},
         {"does not exist relation \"", "42704"},
+        {"failed to connect to `host=db`: hostname resolving error", "08001"},
+        {"write tcp 10.0.0.1:5432: broken pipe", "08006"},
+        {"unexpected EOF", "08006"},
+        {"conn closed", "08003"},
+        {"syntax error: unexpected EOF", "42601"},
         {"vector::at out of range", NULL},
         {"", NULL},
     };

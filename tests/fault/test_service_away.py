@@ -4,6 +4,7 @@
 import errno
 import json
 import os
+import signal
 import subprocess
 import threading
 import time
@@ -192,6 +193,60 @@ def test_connections_cut_again_and_again_during_rsync(mount, service, work, tabl
         assert_ingested(mount, table, name, content)
     assert mount.n_orphans(table) == 0
     assert mount.n_rows(table) == sum(mount.ledger(table, name)["n_rows"] for name in contents)
+
+
+def test_an_answer_that_nobody_understands_is_looked_up(mount, service, zone, table):
+    """The service, Repeating: it was done, whatever the answer to it says."""
+    files.write(os.path.join(zone, "first.txt"), "makes the table")
+    for name, body in ("a.txt", {"rows": 7}), ("b.txt", {"error": "who knows"}):
+        content = files.text(2500, len(name))
+        service.fail(200, when=CHANGES, body=body, after=True)
+        files.write(os.path.join(zone, name), content)
+        assert service.n_faults_left() == 0
+        assert_ingested(mount, table, name, content.encode())
+    assert mount.n_orphans(table) == 0
+
+
+def test_an_ingest_that_is_interrupted_when_it_has_happened_is_no_failure(
+        mount, service, zone, table, work):
+    """Interrupt: EINTR, and no row; but where the service has done it already, it is done."""
+    files.write(os.path.join(zone, "first.txt"), "makes the table")
+    content = files.text(2500, 3)
+    path = files.write(os.path.join(work, "a.txt"), content)
+    service.slow(20, when=CHANGES)
+    copying = subprocess.Popen(["cp", path, zone])
+    wait_for(lambda: mount.ledger(table, "a.txt"), 20, "what nobody has heard of yet")
+    copying.send_signal(signal.SIGINT)
+    copying.wait(30)
+    assert service.n_faults_left() == 0
+    assert_ingested(mount, table, "a.txt", content.encode())
+    assert not os.path.exists(os.path.join(zone, "a.txt.error"))
+    assert files.read(os.path.join(zone, "a.txt")) == content.encode()
+
+
+@pytest.mark.parametrize("loss", LOSSES)
+def test_mkdir_and_rmdir_in_a_drop_zone_survive_a_lost_answer(
+        mount, service, zone, table, loss):
+    """The service, Repeating: done once, and no EEXIST or ENOENT of our own making."""
+    LOSSES[loss](service)
+    os.mkdir(os.path.join(zone, "folder"))
+    assert service.n_faults_left() == 0
+    assert os.listdir(zone) == ["folder"]
+    assert mount.ledger(table, "folder")["kind"] == "folder"
+    with pytest.raises(FileExistsError):
+        os.mkdir(os.path.join(zone, "folder"))
+    LOSSES[loss](service)
+    os.rmdir(os.path.join(zone, "folder"))
+    assert service.n_faults_left() == 0
+    assert os.listdir(zone) == [] and mount.ledger(table, "folder") is None
+    files.write(os.path.join(zone, "a.txt"), "makes the table")
+    os.mkdir(os.path.join(zone, "full"))
+    files.write(os.path.join(zone, "full", "a.txt"), "in it")
+    LOSSES[loss](service)
+    with pytest.raises(OSError) as refused:
+        os.rmdir(os.path.join(zone, "full"))
+    service.clear()
+    assert refused.value.errno == errno.ENOTEMPTY
 
 
 # Away

@@ -53,9 +53,10 @@ run_row_by_row(LakeSpool *body)
         check_error(error);
         return -1;
     }
+    guint n_columns = lake_result_n_columns(lake_api_answer_columns(answer));
     for (const LakeResult *row; (row = lake_api_answer_next_row(answer, &error)); n_rows++) {
         CHECK(lake_result_n_rows(row) == 1);
-        check_values(row, 0, lake_api_answer_n_columns(answer));
+        check_values(row, 0, n_columns);
         check_json(row);
     }
     if (!error)
@@ -81,8 +82,9 @@ run_at_once(LakeSpool *body, guint8 are_bytes)
         check_error(error);
         return -1;
     }
+    guint n_columns = lake_result_n_columns(lake_api_answer_columns(answer));
     for (guint row = 0; row < lake_result_n_rows(result); row++)
-        check_values(result, row, lake_api_answer_n_columns(answer));
+        check_values(result, row, n_columns);
     return lake_result_n_rows(result);
 }
 

@@ -11,8 +11,8 @@ import pytest
 
 from support import files
 from support.fixtures import add_extension
-from support.mount import Backend, Mount, run
-from support.service import Service
+from support.mount import Backend, Mount, run, wait_for
+from support.service import AFTER, Service, statement
 from support.service_database import LaggingPostgres
 
 LAG_SECONDS = float(os.environ.get("SERVICE_LAG", "1"))
@@ -199,6 +199,135 @@ def test_the_options_of_a_zone_and_its_index_count_at_once(mount, work):
     with timed("mkdir of an index"):
         os.mkdir(mount.at("chosen", "indexes", "file_id.btree"))
     assert "file_id.btree" in ls(mount.at("chosen", "indexes"))
+
+
+def test_copying_over_many_files_does_not_wait_after_each(mount, work):
+    """What the ledger remembers needs no wait: files that are replaced, and large ones."""
+    zone = mount.zone("again")
+    os.mkdir(zone)
+    names = [f"{number}.txt" for number in range(6)]
+    for name in names:
+        files.write(os.path.join(zone, name), files.text(1500, 1))
+    time.sleep(LAG_SECONDS + 1)
+    started = time.monotonic()
+    for name in names:
+        files.write(os.path.join(zone, name), files.text(2500, 2))
+    seconds = time.monotonic() - started
+    assert seconds < 2 * LAG_SECONDS, f"{len(names)} files took {seconds:.1f} s"
+    assert ls(zone) == names
+    for name in names:
+        assert mount.chunks("again", name) == files.expected_rows(files.text(2500, 2))
+    assert mount.n_orphans("again") == 0
+
+
+def test_what_failed_lets_nobody_forget_what_was_just_copied(mount, work):
+    """rmdir or mv of a table that others depend on, a statement that is wrong: nothing has changed,
+    so the file is still known, and copying over it need not find out by failing and waiting."""
+    zone = mount.zone("kept")
+    os.mkdir(zone)
+    files.write(os.path.join(zone, "first.txt"), "makes the table")
+    mount.sql("CREATE VIEW on_kept AS SELECT * FROM kept")
+    time.sleep(LAG_SECONDS + 1)
+    failing = {
+        "a.txt": lambda: os.rmdir(mount.at("kept")),
+        "b.txt": lambda: files.write(mount.at("wrong.sql"), "DELETE FROM nowhere"),
+        "c.txt": lambda: os.rename(mount.at("kept"), mount.at("on_kept")),
+    }
+    for name, act in failing.items():
+        files.write(os.path.join(zone, name), "one")
+        with pytest.raises(OSError):
+            act()
+        started = time.monotonic()
+        files.write(os.path.join(zone, name), "another")
+        assert time.monotonic() - started < LAG_SECONDS / 2
+        assert mount.chunks("kept", name) == [(0, "another")]
+    assert ls(zone) == ["a.txt", "b.txt", "c.txt", "first.txt"]
+
+
+def gone(mount, table, name):
+    """As another client removes a file."""
+    mount.sql(f'DELETE FROM "{table}" WHERE file_id = %s', mount.ledger(table, name)["file_id"])
+    mount.sql("DELETE FROM deeplakefs_ledger WHERE table_name = %s AND name = %s", table, name)
+
+
+def test_what_others_did_to_a_file_is_met_and_not_stumbled_over(mount, work):
+    """Another client removes or replaces a file right after we copied it: cp over it, rm."""
+    zone = mount.zone("shared")
+    os.mkdir(zone)
+    path = files.write(os.path.join(work, "a.txt"), files.text(2500, 1))
+    other = files.write(os.path.join(work, "b.txt"), files.text(3500, 2))
+    for name in ("a.txt", "b.txt", "c.txt"):
+        run("cp", path, os.path.join(zone, name)).ok()
+    gone(mount, "shared", "a.txt")
+    with timed("cp over what others have removed"):
+        run("cp", other, os.path.join(zone, "a.txt")).ok()
+    assert mount.chunks("shared", "a.txt") == files.expected_rows(files.text(3500, 2))
+    run("cp", path, os.path.join(zone, "b.txt")).ok()
+    mount.sql("UPDATE shared SET file_id = 'theirs' WHERE file_id = %s",
+              mount.ledger("shared", "b.txt")["file_id"])
+    mount.sql("UPDATE deeplakefs_ledger SET file_id = 'theirs', content_hash = 'other'"
+              " WHERE table_name = 'shared' AND name = 'b.txt'")
+    with timed("cp over what others have replaced"):
+        run("cp", other, os.path.join(zone, "b.txt")).ok()
+    assert mount.chunks("shared", "b.txt") == files.expected_rows(files.text(3500, 2))
+    run("cp", other, os.path.join(zone, "c.txt")).ok()
+    gone(mount, "shared", "c.txt")
+    with pytest.raises(FileNotFoundError):
+        os.unlink(os.path.join(zone, "c.txt"))
+    assert ls(zone) == ["a.txt", "b.txt"]
+    assert mount.n_orphans("shared") == 0
+
+
+CHANGES = statement("INSERT INTO|^DO|^UPDATE|^DELETE")
+
+
+@pytest.fixture
+def service(backend):
+    yield backend.service
+    backend.service.clear()
+
+
+def test_lost_answers_to_changes_that_follow_each_other(mount, service, work):
+    """The service, Repeating: of what was changed moments before, what is remembered does not
+    count."""
+    zone = mount.zone("lost")
+    os.mkdir(zone)
+    first = files.write(os.path.join(work, "a.txt"), files.text(2500, 1))
+    second = files.write(os.path.join(work, "b.txt"), files.text(3500, 2))
+    run("cp", first, os.path.join(zone, "a.txt")).ok()
+    service.cut(AFTER, when=CHANGES)
+    run("cp", second, os.path.join(zone, "a.txt")).ok()
+    assert service.n_faults_left() == 0
+    assert mount.chunks("lost", "a.txt") == files.expected_rows(files.text(3500, 2))
+    run("cmp", second, os.path.join(zone, "a.txt")).ok()
+    for _ in range(2):
+        service.cut(AFTER, when=CHANGES)
+        os.mkdir(os.path.join(zone, "folder"))
+        assert ls(zone) == ["a.txt", "folder"]
+        service.cut(AFTER, when=CHANGES)
+        os.rmdir(os.path.join(zone, "folder"))
+        assert ls(zone) == ["a.txt"]
+    assert service.n_faults_left() == 0
+    assert mount.n_orphans("lost") == 0
+
+
+def test_what_others_put_in_the_place_of_a_file_whose_mv_was_lost_stays(mount, service, work):
+    """The service, Repeating: what did not happen is done again, and nothing else."""
+    zone = mount.zone("moving")
+    os.mkdir(zone)
+    path = files.write(os.path.join(work, "a.bin"), b"ours")
+    run("cp", path, os.path.join(zone, "a.bin")).ok()
+    ours = mount.ledger("moving", "a.bin")["file_id"]
+    service.cut(AFTER, when=statement("^DO"))
+    moving = subprocess.Popen(["mv", os.path.join(zone, "a.bin"), os.path.join(zone, "b.bin")])
+    wait_for(lambda: mount.ledger("moving", "b.bin"), 10, "the mv that nobody answers for")
+    mount.sql("INSERT INTO moving (file_id, data, filename) VALUES ('theirs', 'x', 'a.bin')")
+    mount.sql("INSERT INTO deeplakefs_ledger (table_name, folder, name, file_id, kind, n_rows)"
+              " VALUES ('moving', '', 'a.bin', 'theirs', 'other', 1)")
+    assert moving.wait(60) == 0
+    assert mount.ledger("moving", "b.bin")["file_id"] == ours
+    assert mount.ledger("moving", "a.bin")["file_id"] == "theirs"
+    assert mount.n_rows("moving") == 2 and mount.n_orphans("moving") == 0
 
 
 def test_two_at_a_time_neither_lose_nor_double(mount, work):

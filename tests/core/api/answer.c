@@ -86,7 +86,7 @@ test_empty_body(void)
         g_autoptr(LakeApiAnswer) answer = read_answer(texts[i]);
         g_autoptr(GError) error = NULL;
 
-        g_assert_cmpuint(lake_api_answer_n_columns(answer), ==, 0);
+        g_assert_cmpuint(lake_result_n_columns(lake_api_answer_columns(answer)), ==, 0);
         g_assert_false(lake_api_answer_has_rows(answer));
         g_assert_cmpint(lake_api_answer_n_affected(answer), ==, -1);
         g_assert_null(lake_api_answer_next_row(answer, &error));
@@ -147,6 +147,41 @@ test_keys_in_any_order(void)
     }
 }
 
+/* A column of the type json keeps an escape that stands for no character: the value is as it
+ * was written, and the others of the answer are none the worse for it. */
+static void
+test_escapes_that_stand_for_nothing(void)
+{
+    static const struct {
+        const char *json, *text;
+    } cases[] = {
+        {"{\"k\":\"a\\u0000b\"}", "{\"k\":\"a\\u0000b\"}"},
+        {"[\"\\ud83d\",\"\\ude00\"]", "[\"\\ud83d\",\"\\ude00\"]"},
+        {"\"a\\u0000\\u00e4\"", "a\\u0000\xc3\xa4"},
+        {"\"\\ud83d\\ud83d\\ude00\"", "\\ud83d\xf0\x9f\x98\x80"},
+        {"\"\\uDE00\\u0041\"", "\\uDE00A"},
+        {"\"x\\ud83d\"", "x\\ud83d"},
+    };
+
+    for (gsize i = 0; i < G_N_ELEMENTS(cases); i++) {
+        g_autofree char *text =
+            g_strdup_printf("{\"columns\":[\"j\",\"n\"],\"rows\":[[%s,1]]}", cases[i].json);
+        g_autoptr(LakeApiAnswer) answer = read_answer(text);
+        g_autoptr(GError) error = NULL;
+        const LakeResult *row = lake_api_answer_next_row(answer, &error);
+        gsize n_bytes = 0;
+
+        g_assert_no_error(error);
+        g_assert_cmpstr(lake_result_text(row, 0, 0), ==, cases[i].text);
+        g_assert_cmpuint(lake_result_length(row, 0, 0), ==, strlen(cases[i].text));
+        g_assert_cmpstr(lake_result_text(row, 0, 1), ==, "1");
+        const char *json = lake_result_json(row, 0, 0, &n_bytes);
+        g_assert_cmpmem(json, n_bytes, cases[i].json, strlen(cases[i].json));
+    }
+    assert_refused("{\"columns\":[\"j\"],\"rows\":[[\"\\ud83d\\u00\\u0041\"]]}", 0,
+        "four hexadecimal digits");
+}
+
 static void
 test_columns_without_rows(void)
 {
@@ -158,7 +193,6 @@ test_columns_without_rows(void)
         g_autoptr(LakeApiAnswer) answer = read_answer(texts[i]);
         const LakeResult *columns = lake_api_answer_columns(answer);
 
-        g_assert_cmpuint(lake_api_answer_n_columns(answer), ==, 2);
         g_assert_cmpuint(lake_result_n_columns(columns), ==, 2);
         g_assert_cmpuint(lake_result_n_rows(columns), ==, 0);
         g_assert_cmpstr(lake_result_column_name(columns, 1), ==, "\"b\"");
@@ -426,7 +460,9 @@ test_wrong_shapes(void)
         {"{\"columns\":null,\"rows\":[[1]]}", "more values than there are columns"},
         {"{\"rows\":[[1]]}", "more values than there are columns"},
         {"{\"columns\":[\"a\"],\"rows\":[[01]]}", "at byte 28 of 31"},
-        {"{\"columns\":[\"a\"],\"rows\":[[\"\\ud83d and more\"]]}", "surrogate"},
+        {"{\"columns\":[\"a\"],\"rows\":[[\"\\ud83 and more\"]]}", "four hexadecimal digits"},
+        {"{\"error\":\"out of memory\"}", "says what went wrong: out of memory"},
+        {"{\"columns\":[],\"rows\":[],\"error\":{\"code\":7}}", "went wrong: {\"code\":7}"},
         {"{} {}", "at byte 3 of 5"},
         {"{\"columns\":[\"a\"],\"rows\":[]}x", "at byte 27 of 28"},
     };
@@ -504,6 +540,8 @@ main(int argc, char **argv)
     g_test_add_func("/core/api/answer/empty-body", test_empty_body);
     g_test_add_func("/core/api/answer/count-without-columns", test_count_without_columns);
     g_test_add_func("/core/api/answer/keys-in-any-order", test_keys_in_any_order);
+    g_test_add_func(
+        "/core/api/answer/escapes-that-stand-for-nothing", test_escapes_that_stand_for_nothing);
     g_test_add_func("/core/api/answer/columns-without-rows", test_columns_without_rows);
     g_test_add_func("/core/api/answer/rows-of-no-columns", test_rows_of_no_columns);
     g_test_add_func("/core/api/answer/count-of-rows", test_count_of_rows);

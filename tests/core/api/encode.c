@@ -205,7 +205,7 @@ test_block_has_values_in_place(void)
     lake_statement_add_text(statement, "''");
     g_autofree char *sql = dup_statement(statement);
     g_assert_cmpstr(sql, ==,
-        "INSERT INTO t VALUES ('it''s \\ $2 $$ \"q\"', NULL, '$1', decode('AP8=', 'base64'),"
+        "INSERT INTO t VALUES (E'it''s \\\\ $2 $$ \"q\"', NULL, '$1', decode('AP8=', 'base64'),"
         " '''''') -- $1\n");
 }
 
@@ -223,7 +223,7 @@ test_block_has_rows_in_place(void)
     }
     g_autofree char *sql = dup_statement(statement);
     g_assert_cmpstr(sql, ==,
-        "SELECT '{\"it''s $1\",NULL}'::text[],'{\"\\\\x00ff\",NULL}'::bytea[],"
+        "SELECT '{\"it''s $1\",NULL}'::text[],E'{\"\\\\\\\\x00ff\",NULL}'::bytea[],"
         "'{\"-7\",NULL}'::bigint[],'{NULL,NULL}'::jsonb[],"
         "'{\"0.5\",NULL}'::double precision[]");
     g_autofree char *sql_of_one = dup_statement(single);
@@ -271,9 +271,8 @@ test_block_of_hostile_values(void)
         lake_statement_add_text(statement, hostile[i]);
         g_autofree char *sql = dup_statement(statement);
         g_autofree char *literal = lake_statement_literal(hostile[i]);
-        /* Its own literals double backslashes in an E'' string. */
-        if (!strchr(hostile[i], '\\'))
-            g_assert_cmpstr(sql + strlen("SELECT "), ==, literal);
+        /* Which mean the same whatever standard_conforming_strings is. */
+        g_assert_cmpstr(sql + strlen("SELECT "), ==, literal);
         lake_api_encode_block(block, all, 1);
         lake_api_encode_sql(body, block->str, 0);
         g_autofree char *query = dup_query(body);

@@ -280,6 +280,36 @@ test_one_that_fails_makes_all_go_alone(Fixture *fixture, gconstpointer unused)
     free_clients(clients, 20);
 }
 
+/* Of the database's words it is known as well that nothing has happened, code or not. */
+static void
+test_one_that_fails_without_a_code(Fixture *fixture, gconstpointer unused)
+{
+    canned_service_add_json(fixture->service, 500, NULL,
+        "{\"error\":\"Database error: Failed to insert tuple: vector::at out of range\"}");
+    Client *client = start_clients(fixture, 1, 1, FALSE);
+    join(client, 1);
+    assert_all_alone(client, 1);
+    free_clients(client, 1);
+}
+
+/* Unless it speaks of a connection that broke: perhaps after all was done. */
+static void
+test_database_that_is_lost(Fixture *fixture, gconstpointer unused)
+{
+    static const char *const texts[] = {"Database error: unexpected EOF",
+        "FATAL: terminating connection due to administrator command (SQLSTATE 57P01)"};
+
+    for (gsize i = 0; i < G_N_ELEMENTS(texts); i++) {
+        g_autofree char *body = g_strdup_printf("{\"error\":\"%s\"}", texts[i]);
+        canned_service_add_json(fixture->service, 500, NULL, body);
+        Client *client = start_clients(fixture, 1, 1, FALSE);
+        join(client, 1);
+        g_assert_false(client->is_good || client->is_done);
+        g_assert_error(client->error, LAKE_ERROR, LAKE_ERROR_OFFLINE);
+        free_clients(client, 1);
+    }
+}
+
 /* Nobody has looked into it. */
 static void
 test_too_large_together(Fixture *fixture, gconstpointer unused)
@@ -417,6 +447,8 @@ main(int argc, char **argv)
     ADD("steady-stream", test_steady_stream);
     ADD("large-change-goes-alone", test_large_change_goes_alone);
     ADD("one-that-fails-makes-all-go-alone", test_one_that_fails_makes_all_go_alone);
+    ADD("one-that-fails-without-a-code", test_one_that_fails_without_a_code);
+    ADD("database-that-is-lost", test_database_that_is_lost);
     ADD("too-large-together", test_too_large_together);
     ADD("lost-answer-fails-all", test_lost_answer_fails_all);
     ADD("goes-on-after-a-failure", test_goes_on_after_a_failure);
