@@ -713,8 +713,10 @@ lake_ingest_commit(LakeIngestCommit *commit, gboolean *ret_unchanged, GCancellab
             return TRUE;
         was_lost |= is_unclear(commit, failure);
         Fate fate = failure ? find_fate(commit, failure, was_lost, cancellable) : UNKNOWN;
-        if (fate == HAPPENED)
+        if (fate == HAPPENED) {
+            remember(commit); /* it may have happened later than the answer was lost */
             return TRUE;
+        }
         if (failure && g_error_matches(failure, LAKE_ERROR, LAKE_ERROR_OFFLINE))
             lake_error_hint(
                 failure, "copy it again when the server answers; that never doubles");

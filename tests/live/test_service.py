@@ -551,3 +551,27 @@ def test_a_read_only_mount_changes_nothing_whatever_a_query_calls(backend, anoth
     assert one.n_rows("t") == 0
     assert not any(one.startswith(("CREATE", "INSERT", "DELETE", "DO", "UPDATE"))
                    for one in service.statements())
+
+
+def test_backslashes_survive_whatever_the_database_makes_of_them(mount, backend, zone, table):
+    """Text: a chunk has the characters of the file; one file, several rows, and a replacement."""
+    texts = [r"\' || 1 -- \n \\ '' ", "C:\\new\\table\n" * 200, "\\" * 3001, "\\'" * 700]
+    setting = "standard_conforming_strings"
+    name = count_of(backend, "SELECT current_database()")
+    files.write(os.path.join(zone, "first.txt"), "makes the table")
+    try:
+        mount.sql(f'ALTER DATABASE "{name}" SET {setting} = off')
+        mount.sql("SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
+                  " WHERE application_name = 'deeplake-stand-in'")
+        wait_for(lambda: '"off"' in run("cat", mount.at("setting.sql")).out or files.write(
+            mount.at("setting.sql"), f"SELECT current_setting('{setting}') AS s"), 10, setting)
+        for number, text in enumerate(texts):
+            for content in text, text + "again\\":
+                path = files.write(os.path.join(zone, f"{number}.txt"), content)
+                assert mount.chunks(table, os.path.basename(path)) == files.expected_rows(content)
+    finally:
+        mount.sql(f'ALTER DATABASE "{name}" RESET {setting}')
+        mount.sql("SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
+                  " WHERE application_name = 'deeplake-stand-in'")
+        wait_for(lambda: '"on"' in run("cat", mount.at("setting.sql")).out, 10, setting)
+    assert mount.n_orphans(table) == 0
