@@ -164,6 +164,18 @@ lake_ledger_find(LakeCatalog *catalog, const char *table, const char *path,
     return entry;
 }
 
+/* The next two columns. */
+static void
+add_split(LakeRows *rows, const char *path)
+{
+    g_autofree char *folder = NULL;
+    g_autofree char *name = NULL;
+
+    lake_ledger_split(path, &folder, &name);
+    lake_rows_add_text(rows, folder, strlen(folder));
+    lake_rows_add_text(rows, name, strlen(name));
+}
+
 /* Their folders and names as two columns. */
 static LakeRows *
 split_paths(const char *const *paths, guint n_paths)
@@ -171,14 +183,8 @@ split_paths(const char *const *paths, guint n_paths)
     static const LakeColumn columns[] = {{"folder", LAKE_TYPE_TEXT}, {"name", LAKE_TYPE_TEXT}};
     LakeRows *rows = lake_rows_new(columns, G_N_ELEMENTS(columns));
 
-    for (guint i = 0; i < n_paths; i++) {
-        g_autofree char *folder = NULL;
-        g_autofree char *name = NULL;
-
-        lake_ledger_split(paths[i], &folder, &name);
-        lake_rows_add_text(rows, folder, strlen(folder));
-        lake_rows_add_text(rows, name, strlen(name));
-    }
+    for (guint i = 0; i < n_paths; i++)
+        add_split(rows, paths[i]);
     return rows;
 }
 
@@ -339,6 +345,53 @@ lake_ledger_add_folder(LakeCatalog *catalog, const char *table, const char *path
         return TRUE;
     g_propagate_error(error, g_steal_pointer(&failure));
     return FALSE;
+}
+
+static LakeRows *
+folder_rows(const char *const *paths, const LakeFileAttributes *attributes, guint n_paths)
+{
+    static const LakeColumn columns[] = {{"folder", LAKE_TYPE_TEXT}, {"name", LAKE_TYPE_TEXT},
+        {"mode", LAKE_TYPE_INT64}, {"uid", LAKE_TYPE_INT64}, {"gid", LAKE_TYPE_INT64},
+        {"mtime_ns", LAKE_TYPE_INT64}};
+    LakeRows *rows = lake_rows_new(columns, G_N_ELEMENTS(columns));
+
+    for (guint i = 0; i < n_paths; i++) {
+        add_split(rows, paths[i]);
+        lake_rows_add_int64(rows, attributes[i].mode);
+        lake_rows_add_int64(rows, attributes[i].uid);
+        lake_rows_add_int64(rows, attributes[i].gid);
+        lake_rows_add_int64(rows, attributes[i].mtime_ns);
+    }
+    return rows;
+}
+
+gboolean
+lake_ledger_add_folders(LakeCatalog *catalog, const char *table, const char *const *paths,
+    const LakeFileAttributes *attributes, guint n_paths, GCancellable *cancellable,
+    GError **error)
+{
+    for (guint i = 0; i < n_paths; i++)
+        if (!lake_ledger_check_path(paths[i], error))
+            return FALSE;
+
+    g_autoptr(LakeRows) rows = folder_rows(paths, attributes, n_paths);
+    g_autoptr(LakeStatement) statement = lake_statement_new_printf(
+        "INSERT INTO %s (table_name, folder, name, kind, mode, uid, gid, mtime_ns)"
+        " SELECT $1, f.folder, f.name, 'folder', f.mode, f.uid, f.gid, f.mtime_ns"
+        " FROM unnest($2::text[], $3::text[], $4::bigint[], $5::bigint[], $6::bigint[],"
+        " $7::bigint[]) AS f(folder, name, mode, uid, gid, mtime_ns) ON CONFLICT DO NOTHING",
+        lake_catalog_ledger(catalog));
+    lake_statement_add_text(statement, table);
+    for (guint column = 0; column < lake_rows_n_columns(rows); column++)
+        lake_statement_add_array(statement, rows, column);
+    statement->is_prepared = TRUE;
+    statement->is_repeatable = TRUE;
+    statement->scope = LAKE_SCOPE_ROWS;
+    g_autoptr(LakeResult) result = run(catalog, statement, cancellable, error);
+    for (guint i = 0; i < n_paths; i++)
+        lake_recent_forget_path(lake_catalog_recent(catalog), table, paths[i]);
+    lake_catalog_changed(catalog, table, LAKE_CHANGE_FILES);
+    return result != NULL;
 }
 
 gboolean

@@ -67,6 +67,12 @@ GPtrArray *lake_ledger_zones(LakeCatalog *catalog, GCancellable *cancellable, GE
 gboolean lake_ledger_add_folder(LakeCatalog *catalog, const char *table, const char *path,
     const LakeFileAttributes *attributes, GCancellable *cancellable, GError **error);
 
+/* Many at once, paths[i] with attributes[i]; what is there already stays as it is. All or none.
+ */
+gboolean lake_ledger_add_folders(LakeCatalog *catalog, const char *table,
+    const char *const *paths, const LakeFileAttributes *attributes, guint n_paths,
+    GCancellable *cancellable, GError **error);
+
 /* Sets attributes and xattrs of a file or folder; a zone without an entry gets one. */
 gboolean lake_ledger_set_attributes(LakeCatalog *catalog, const char *table, const char *path,
     const LakeFileAttributes *attributes, const char *xattrs, GCancellable *cancellable,

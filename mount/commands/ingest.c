@@ -15,8 +15,8 @@
 
 /* More than that are for servers that are far away. */
 #define FEW_AT_ONCE 8
-/* As many files and folders are looked up in the ledger at once; of fewer than the second, each
- * is tried as a new one. */
+/* As many files are looked up in the ledger at once, or folders entered; of fewer than the
+ * second, each is tried as a new one. */
 #define LOOKED_UP_AT_ONCE 500
 #define FEW_TO_LOOK_UP 8
 
@@ -188,18 +188,28 @@ look_up(Batch *batch, const GPtrArray *files, guint first, guint n)
         catalog, batch->table, paths, n, batch->session->cancellable, NULL);
 }
 
+/* n folders, from one on. */
 static gboolean
-add_folder(Batch *batch, const MountFile *folder)
+add_some_folders(Batch *batch, const GPtrArray *folders, guint first, guint n)
 {
-    LakeCatalog *catalog = lake_workspace_catalog(batch->session->workspace);
-    LakeFileAttributes attributes = get_attributes(&folder->status);
+    g_autofree const char **paths = g_new(const char *, n);
+    g_autofree LakeFileAttributes *attributes = g_new(LakeFileAttributes, n);
     g_autoptr(GError) error = NULL;
 
-    if (lake_ledger_add_folder(catalog, batch->table, folder->path, &attributes,
-            batch->session->cancellable, &error) ||
-        g_error_matches(error, LAKE_ERROR, LAKE_ERROR_EXISTS))
+    for (guint i = 0; i < n; i++) {
+        const MountFile *folder = folders->pdata[first + i];
+
+        if (!lake_ledger_check_path(folder->path, &error)) {
+            record_failure(batch, folder, error);
+            return FALSE;
+        }
+        paths[i] = folder->path;
+        attributes[i] = get_attributes(&folder->status);
+    }
+    if (lake_ledger_add_folders(lake_workspace_catalog(batch->session->workspace), batch->table,
+            paths, attributes, n, batch->session->cancellable, &error))
         return TRUE;
-    record_failure(batch, folder, error);
+    record_failure(batch, folders->pdata[first], error);
     return FALSE;
 }
 
@@ -209,13 +219,10 @@ add_folders(Batch *batch, const MountFiles *files)
 {
     const GPtrArray *folders = files->folders;
 
-    for (guint first = 0; first < folders->len; first += LOOKED_UP_AT_ONCE) {
-        guint n = MIN(folders->len - first, LOOKED_UP_AT_ONCE);
-        g_autoptr(GPtrArray) known = look_up(batch, folders, first, n);
-
-        for (guint i = 0; i < n; i++)
-            if (!(known && known->pdata[i]) && !add_folder(batch, folders->pdata[first + i]))
-                return FALSE;
+    for (guint first = 0, n; first < folders->len; first += n) {
+        n = MIN(folders->len - first, LOOKED_UP_AT_ONCE);
+        if (!add_some_folders(batch, folders, first, n))
+            return FALSE;
     }
     return TRUE;
 }

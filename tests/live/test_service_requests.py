@@ -57,6 +57,35 @@ def test_files_that_are_there_already_share_requests_too(over_service, tmp_path)
         assert cursor.fetchone() == (1, N_FILES)
 
 
+def test_folders_share_a_request(over_service, tmp_path):
+    """"Ingest": a tree of many folders, of which some are empty; again with more."""
+    over_service.service.latency = 0.05
+    folder = tmp_path / "tree"
+    for number in range(200):
+        files.write(str(folder / f"class{number:03}" / "one.txt"), f"text {number}".encode())
+        (folder / f"class{number:03}" / "empty").mkdir()
+
+    def paths():
+        with over_service.connect() as connection, connection.cursor() as cursor:
+            cursor.execute("SELECT path FROM live.deeplakefs_ledger "
+                           "WHERE table_name = 'classes' AND kind = 'folder' AND path <> ''")
+            return {row[0] for row in cursor.fetchall()}
+
+    def n_requests():
+        over_service.service.forget_requests()
+        over_service.command("ingest", "classes", f"{folder}/.").ok()
+        return len([one for one in over_service.service.requests if one.statement])
+
+    assert n_requests() < 80
+    expected = {f"class{number:03}" for number in range(200)}
+    expected |= {f"{name}/empty" for name in expected}
+    assert paths() == expected
+    (folder / "class000" / "later").mkdir()
+    os.chmod(folder / "class001", 0o700)
+    assert n_requests() < 40
+    assert paths() == expected | {"class000/later"}
+
+
 def test_options_are_asked_for_by_one(over_service, tmp_path):
     """"Ingest options": a hundred files at once, and what they say is asked for twice a
     second."""
