@@ -1,6 +1,33 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "tests/fuzz/driver.h"
 
+#include <string.h>
+
+void
+fuzz_check_rows(const LakeRows *rows)
+{
+    for (guint column = 0; column < lake_rows_n_columns(rows); column++) {
+        const GByteArray *elements = lake_rows_elements(rows, column);
+        gboolean is_text = lake_rows_column(rows, column)->type == LAKE_TYPE_TEXT;
+        guint at = 0;
+
+        for (guint row = 0; row < lake_rows_count(rows); row++) {
+            guint32 length_field;
+            CHECK(sizeof length_field <= elements->len - at);
+            memcpy(&length_field, elements->data + at, sizeof length_field);
+            guint32 length = g_ntohl(length_field);
+            at += sizeof length_field;
+            if (length == G_MAXUINT32)
+                continue;
+            CHECK(length <= elements->len - at);
+            CHECK(!is_text ||
+                  g_utf8_validate_len((const char *)elements->data + at, length, NULL));
+            at += length;
+        }
+        CHECK(at == elements->len);
+    }
+}
+
 #ifndef LAKE_LIBFUZZER
 
 /* Runs a file, or the files of a folder; returns how many. */

@@ -6,9 +6,14 @@
  * A target defines LLVMFuzzerTestOneInput. With LAKE_LIBFUZZER defined libFuzzer brings main;
  * else driver.c does, which runs the files and folders of argv. */
 
+#include "core/rows.h"
 #include <glib.h>
 
 int LLVMFuzzerTestOneInput(const guint8 *data, size_t n_bytes);
+
+/* Every column has a value, or NULL, for each of the rows and nothing behind them; text is
+ * UTF-8. */
+void fuzz_check_rows(const LakeRows *rows);
 
 /* As g_assert, which a release build may leave out. */
 #define CHECK(claim)                                                                           \

@@ -21,30 +21,6 @@ check_error(const GError *error)
 }
 
 static void
-check_rows(const LakeRows *rows)
-{
-    for (guint column = 0; column < lake_rows_n_columns(rows); column++) {
-        const GByteArray *elements = lake_rows_elements(rows, column);
-        gboolean is_text = lake_rows_column(rows, column)->type == LAKE_TYPE_TEXT;
-        guint at = 0;
-
-        for (guint row = 0; row < lake_rows_count(rows); row++) {
-            guint32 length_field;
-            memcpy(&length_field, elements->data + at, sizeof length_field);
-            guint32 length = g_ntohl(length_field);
-            at += sizeof length_field;
-            if (length == G_MAXUINT32)
-                continue;
-            CHECK(length <= elements->len - at);
-            CHECK(!is_text ||
-                  g_utf8_validate_len((const char *)elements->data + at, length, NULL));
-            at += length;
-        }
-        CHECK(at == elements->len);
-    }
-}
-
-static void
 run(const char *path, LakeSpool *content, LakeSchema *schema)
 {
     const LakeNormaliser *kind = &lake_ingest_records;
@@ -64,7 +40,7 @@ run(const char *path, LakeSpool *content, LakeSchema *schema)
     for (gboolean is_done = FALSE; is_good && !is_done;)
         is_good = kind->next_row(state, rows, &is_done, NULL, &error);
     if (is_good)
-        check_rows(rows);
+        fuzz_check_rows(rows);
     else
         check_error(error);
     kind->close(state);
